@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apiserver.cli.numbers import between
 from apiserver.cli.progress import add_output, console, print_json, reporting
 from apiserver.cli.running import UsageError
 from apiserver.cli.storage import sqlite_path
@@ -19,6 +19,7 @@ from storage.sqlite.offline import backup
 from storage.sqlite.rotation import backups, rotate
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from storage.sqlite.offline import Contents
@@ -39,7 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     target.add_argument("file", type=Path, metavar="FILE", nargs="?", help="the file to create; must not exist yet")
     target.add_argument("--directory", type=Path, metavar="DIR", help="the folder to create a file in, whose name is the time (UTC)")
     help_ = f"with --directory: delete all but the N newest backups there, once the new one is durable (default: {KEEP})"
-    parser.add_argument("--keep", type=_positive, metavar="N", help=help_)
+    parser.add_argument("--keep", type=between(1, 10_000, "how many backups to keep"), metavar="N", help=help_)
     help_ = "with --directory: bytes that the backups may have there, such as 9Gi (default: its disk); the oldest make room for a new one"
     parser.add_argument("--max-bytes", type=size, default=0, metavar="SIZE", help=help_)
     add_output(parser)
@@ -78,10 +79,3 @@ def _backup(path: Path, arguments: argparse.Namespace) -> tuple[Path, Contents, 
             file=sys.stderr,
         )
     return done.file, done.contents, done.deleted
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("keep 1 backup or more")
-    return number

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.cli.numbers import between
 from apiserver.filters.flowcontrol import CONTROLLERS, MUTATING_INFLIGHT, READING_INFLIGHT, FlowControl
 
 if TYPE_CHECKING:
     import argparse
+
+REQUESTS = between(1, 100_000, "how many requests run")
 
 
 def add_flow_control_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags, named as in kube-apiserver where it has them."""
     parser.add_argument(
         "--max-requests-inflight",
-        type=_count,
+        type=REQUESTS,
         default=READING_INFLIGHT,
         metavar="N",
         help="with --max-mutating-requests-inflight, the seats that requests share (default: %(default)s)",
     )
     parser.add_argument(
         "--max-mutating-requests-inflight",
-        type=_count,
+        type=REQUESTS,
         default=MUTATING_INFLIGHT,
         metavar="N",
         help="added to --max-requests-inflight, as kube-apiserver does with Priority and Fairness (default: %(default)s)",
@@ -41,10 +44,3 @@ def flow_control(arguments: argparse.Namespace) -> FlowControl:
     return FlowControl(
         arguments.max_requests_inflight, arguments.max_mutating_requests_inflight, (*CONTROLLERS, *arguments.controllers_user)
     )
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= 100_000:
-        raise ValueError("the number of requests is between 1 and 100000")
-    return number

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis import metal3
 from apiserver.cli.flowcontrol import flow_control
+from apiserver.cli.numbers import port
 from apiserver.cli.running import UsageError
 from apiserver.gateway.gateway import Settings
 from apiserver.gateway.upstream import Upstream
@@ -33,7 +34,7 @@ def add_gateway_flags(parser: argparse.ArgumentParser) -> None:
         "kube-apiserver with the caller's own bearer token",
     )
     group.add_argument("--gateway-bind-address", default="127.0.0.1", metavar="IP", help="address of that port (default: 127.0.0.1)")
-    group.add_argument("--gateway-port", type=_port, default=6444, metavar="P", help="the port (default: 6444; 0: any free one)")
+    group.add_argument("--gateway-port", type=port, default=6444, metavar="P", help="the port (default: 6444; 0: any free one)")
     group.add_argument("--gateway-port-file", type=Path, metavar="FILE", help="write the gateway's port there once it answers")
     group.add_argument("--gateway-tls-cert-file", type=Path, metavar="FILE", help="the gateway's certificate and intermediates, PEM")
     group.add_argument("--gateway-tls-private-key-file", type=Path, metavar="FILE", help="its key, PEM, unencrypted")
@@ -72,10 +73,3 @@ def gateway_settings(arguments: argparse.Namespace, catalog: Catalog, delegation
         vouching=delegation.trust.vouching,
         flow_control=flow_control(arguments),
     )
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise ValueError("a port is a number up to 65535")
-    return number

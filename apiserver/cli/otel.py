@@ -13,6 +13,7 @@ import uuid
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from apiserver.cli.numbers import between
 from apiserver.cli.running import UsageError
 from apiserver.client import tracing
 
@@ -35,7 +36,11 @@ def add_tracing_flags(parser: argparse.ArgumentParser) -> None:
         "(needs the extra [otel]; default: no traces)",
     )
     parser.add_argument(
-        "--tracing-sampling-ratio", type=_ratio, default=1.0, metavar="R", help="the part of all traces that is sent (default: 1)"
+        "--tracing-sampling-ratio",
+        type=between(0.0, 1.0, "a ratio"),
+        default=1.0,
+        metavar="R",
+        help="the part of all traces that is sent (default: 1)",
     )
 
 
@@ -161,10 +166,3 @@ def _number(uid: str) -> int:
         return uuid.UUID(uid).int or 1
     except ValueError:
         return int.from_bytes(sha256(uid.encode()).digest()[:16], "big") or 1
-
-
-def _ratio(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise ValueError("a ratio is a number from 0 to 1")
-    return number

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from apiserver.cli.numbers import between
 from apiserver.cli.progress import add_output, console, print_json, reporting
 from apiserver.cli.running import UsageError
 from apiserver.cli.storage import sqlite_path
 from storage.base import Corrupt, StorageError
 from storage.sqlite.offline import MARGIN, discard_replaced, restore
 from storage.sqlite.rotation import backups, newest
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     help_ = "in place of FILE: delete the databases that restores have moved to PATH.replaced; a server may run"
     parser.add_argument("--discard-replaced", action="store_true", help=help_)
     help_ = f"more commits than can have been made since the backup (default: {MARGIN})"
-    parser.add_argument("--margin", type=_positive, default=MARGIN, metavar="N", help=help_)
+    parser.add_argument("--margin", type=between(1, 1 << 62, "the margin"), default=MARGIN, metavar="N", help=help_)
     add_output(parser)
     parser.set_defaults(run=run)
 
@@ -83,10 +87,3 @@ def _chosen(given: Path) -> Path:
     for file in backups(given):
         print(file, file=sys.stderr)
     return chosen
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("the margin is a number of 1 or more")
-    return number

@@ -16,6 +16,7 @@ from apiserver.cli.audit import add_flags, audit
 from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
 from apiserver.cli.gateway import add_gateway_flags, check_gateway, gateway_settings
+from apiserver.cli.numbers import between, port
 from apiserver.cli.otel import add_tracing_flags, traced
 from apiserver.cli.running import STOP_SECONDS, UsageError, run_until_stopped
 from apiserver.cli.storageflags import add_storage_flags, watch_cache
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LONGEST_DELAY = 3600.0
+DELAY = between(0.0, 3600.0, "a delay in seconds")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +54,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bind-address", default="127.0.0.1", metavar="IP", help="address to listen on (default: 127.0.0.1; 0.0.0.0 in a pod)"
     )
-    parser.add_argument("--secure-port", type=_port, default=6443, metavar="P", help="port to listen on (default: 6443; 0: any free one)")
+    parser.add_argument("--secure-port", type=port, default=6443, metavar="P", help="port to listen on (default: 6443; 0: any free one)")
     parser.add_argument("--port-file", type=Path, metavar="FILE", help="write the port there once it answers")
     parser.add_argument(
         "--tls-cert-file", type=Path, metavar="FILE", help="serving certificate and intermediates, PEM; read again when changed"
@@ -71,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--shutdown-delay-duration",
-        type=_delay,
+        type=DELAY,
         default=0.0,
         metavar="S",
         help="seconds after SIGTERM until load balancers send no further connections: meanwhile everything is served, but /readyz fails "
@@ -79,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--shutdown-idle-timeout",
-        type=_delay,
+        type=DELAY,
         default=0.0,
         metavar="S",
         help="seconds after that until clients have closed the connections that they do not use: no request is lost if this is longer "
@@ -251,20 +252,6 @@ def names(wanted: list[str], bind_address: str) -> list[str]:
     if bind_address not in ("0.0.0.0", "::"):
         own.append(bind_address)
     return list(dict.fromkeys([*wanted, *own]))
-
-
-def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise ValueError("a port is a number up to 65535")
-    return number
-
-
-def _delay(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= LONGEST_DELAY:
-        raise ValueError(f"a delay is a number of seconds up to {LONGEST_DELAY:g}")
-    return seconds
 
 
 def _write_port(flag: str, path: Path, port: int) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import re
-from typing import TYPE_CHECKING
 
 from apiserver.cli.storage import open_store
 from storage.cache import HISTORY_BYTES, WatchCache
-
-if TYPE_CHECKING:
-    import argparse
 
 _UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _SIZE = re.compile(r"([0-9]{1,15})(|Ki|Mi|Gi|Ti)")
@@ -54,5 +51,5 @@ def size(text: str) -> int:
     found = _SIZE.fullmatch(text)
     number = int(found[1]) * _UNITS[found[2]] if found else 0
     if number < _LEAST:
-        raise ValueError("a size is a number of bytes, such as 512Mi or 2Gi, and 1Mi at least")
+        raise argparse.ArgumentTypeError("a size is a number of bytes, such as 512Mi or 2Gi, and 1Mi at least")
     return number

@@ -317,7 +317,7 @@ def test_sizes_are_bytes(text: str, wanted: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "1000", "-1Gi", "1.5Gi", "1G", "1Mi ", "9" * 40, "²Gi"])
 def test_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match="512Mi"):
+    with pytest.raises(argparse.ArgumentTypeError, match="512Mi"):
         size(text)
 
 

@@ -1,0 +1,29 @@
+"""Read numbers of flags within bounds. argparse prints the error with the flag's name."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Number = TypeVar("Number", int, float)
+
+
+def between(least: Number, most: Number, what: str) -> Callable[[str], Number]:
+    """Return the `type` of a flag whose value is a number, whole if `least` is. `what` names it."""
+
+    def read(text: str) -> Number:
+        try:
+            number = type(least)(text)
+        except ValueError:
+            number = None
+        if number is None or not least <= number <= most:
+            raise argparse.ArgumentTypeError(f"{text}: {what} is a number from {least:g} to {most:g}")
+        return number
+
+    return read
+
+
+port = between(0, 65535, "a port")
