@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 class AdmissionChain:
     """An Admission that consists of several plugins.
 
-    The order is NamespaceLifecycle, MutatingWebhook, ValidatingAdmissionPolicy, ValidatingWebhook,
-    ResourceQuota. Mutating
-    plugins come first, so that validating ones see the final object. Quota is charged last, so that
-    no refused write is counted."""
+    The order is NamespaceLifecycle, MutatingAdmissionPolicy, MutatingWebhook,
+    ValidatingAdmissionPolicy, ValidatingWebhook, ResourceQuota. Mutating plugins come first, so that
+    validating ones see the final object. Quota is charged last, so that no refused write is
+    counted."""
 
     def __init__(self, plugins: Sequence[Admission]) -> None:
         self._plugins = tuple(plugins)

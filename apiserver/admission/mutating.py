@@ -13,47 +13,33 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from apiserver.admission.dispatcher import Dispatcher, FailedOpen
-from apiserver.admission.mutation import contained, patched
+from apiserver.admission.mutation import patched
 from apiserver.admission.review import denial
 from apiserver.apis.status import internal
 from apiserver.registry.generic.latency import track_wait
 
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
+    from apiserver.admission.reinvocation import Calls
     from apiserver.registry.generic.attributes import Attributes
 
 
 class MutatingWebhooks:
-    """The Admission of mutating webhooks."""
+    """The Mutator of webhooks."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self._dispatcher = dispatcher
 
-    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
-        """Return the object, normalized if a webhook changed it. See Admission."""
-        if not self._dispatcher.webhooks():
-            return attributes.new
-        after, again = await self._round(attributes, 0)
-        if again:
-            after, _ = await self._round(after, 1, again)
-        return attributes.new if after.new is attributes.new or after.new is None else contained(attributes, after.new)
-
-    async def _round(self, attributes: Attributes, number: int, only: set[str] | None = None) -> tuple[Attributes, set[str]]:
-        """Return the write after all webhooks, and the uids of those that must be called again.
-
-        `only` restricts the round to webhooks with these uids."""
-        called, again = set[str](), set[str]()
+    async def mutate(self, attributes: Attributes, calls: Calls) -> Attributes:
+        """Return the write after all webhooks. See Mutator."""
         for index, webhook in enumerate(self._dispatcher.webhooks()):
-            if (only is not None and webhook.uid not in only) or not await self._dispatcher.concerns(webhook, attributes):
+            if not calls.due(webhook.uid) or not await self._dispatcher.concerns(webhook, attributes):
                 continue
-            place = f"round_{number}_index_{index}"
-            changed = await self._ask(webhook, attributes, place)
+            changed = await self._ask(webhook, attributes, f"round_{calls.round}_index_{index}")
             if changed is not None:
                 attributes = attributes._replace(new=changed)
-                again, called = again | called, set()
-            if webhook.reinvoked:
-                called.add(webhook.uid)
-        return attributes, again
+            calls.made(webhook.uid, changed=changed is not None, again=webhook.reinvoked)
+        return attributes
 
     async def _ask(self, webhook: Webhook, attributes: Attributes, place: str) -> dict[str, Any] | None:
         """Return the object as the webhook changed it, or None if it did not."""

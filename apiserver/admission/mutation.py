@@ -1,7 +1,7 @@
-"""Apply the changes of a mutating webhook to an object.
+"""Apply the changes of a mutating webhook to an object, and contain those of all mutators.
 
-kube-apiserver lets webhooks change anything, and then restores what a client may not write. So does
-this module.
+kube-apiserver lets webhooks and policies change anything, and then restores what a client may not
+write. So does this module.
 """
 
 from __future__ import annotations
@@ -33,11 +33,23 @@ def patched(webhook: str, obj: dict[str, Any], patch: Any) -> dict[str, Any]:
     return result
 
 
+def defaulted(before: Attributes, new: dict[str, Any]) -> dict[str, Any]:
+    """Return the object of a write after one mutation, with defaults for what it lacks.
+
+    An invalid object is returned as it is, because a later mutation may correct it."""
+    if before.new is None or before.subresource not in ("", "status"):
+        return new
+    try:
+        return normalize(before.resource, sharing(before.new, new), before.name, before.new)
+    except ApiError:
+        return new
+
+
 def contained(before: Attributes, after: dict[str, Any]) -> dict[str, Any]:
     """Return the mutated object in its permitted form, normalized.
 
     The system's metadata, and the part that this request does not write, are as before. `before` is
-    the write before mutation. Raises ApiError: errors of the webhook are reported like those of the
+    the write before mutation. Raises ApiError: errors of a mutator are reported like those of the
     client."""
     new, resource = before.new, before.resource
     assert new is not None, "there is nothing to mutate in a deletion"
@@ -46,7 +58,10 @@ def contained(before: Attributes, after: dict[str, Any]) -> dict[str, Any]:
     was, given = new["metadata"], after.get("metadata") or {}
     for field in ("name", "namespace"):
         if given.get(field) != was.get(field):
-            raise internal(f"an admission webhook changed metadata.{field}, which none may")
+            raise internal(f"an admission webhook or policy changed metadata.{field}, which none may")
+    for field in ("apiVersion", "kind"):
+        if after.get(field) != new.get(field):
+            raise internal(f"an admission webhook or policy changed {field}, which none may")
     theirs = {key: value for key, value in given.items() if key not in _SYSTEM}
     if before.old is None:
         checked = metadata.for_create(resource, {**after, "metadata": theirs}, before.namespace, "")

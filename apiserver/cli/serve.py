@@ -163,7 +163,7 @@ class _Server:
                 flow_control=flow_control(self._arguments),
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
-                collectors=(*clientmetrics.COLLECTORS, certificate.EXPIRATION, self._admission.metrics, self._admission.policy_metrics),
+                collectors=(*clientmetrics.COLLECTORS, certificate.EXPIRATION, *self._admission.metrics),
                 delay_seconds=self._arguments.shutdown_delay_duration,
                 idle_seconds=self._arguments.shutdown_idle_timeout,
                 gateway=self._gateway_port(),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from apiserver.admission.policies.definitions import MUTATING, VALIDATING
 from tests.conformance.kinds import GROUP
 
 LABEL = "policy"
@@ -150,6 +151,129 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
+def _apply(expression: str) -> dict[str, Any]:
+    return {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}
+
+
+def _patch(expression: str) -> dict[str, Any]:
+    return {"patchType": "JSONPatch", "jsonPatch": {"expression": expression}}
+
+
+def _mutating(*mutations: dict[str, Any], binding: dict[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """Return the spec of a mutating policy, and that of its binding."""
+    return {"spec": {"mutations": list(mutations), "reinvocationPolicy": "Never", **spec}, "bindings": [binding or {}]}
+
+
+ADDS = _apply("Object{spec: Object.spec{size: object.spec.size + 1}}")
+LABELS = _apply("Object{metadata: Object.metadata{labels: {'also': 'yes'}}}")
+MUTATIONS: dict[str, dict[str, Any]] = {
+    "apply": _mutating(_apply("Object{spec: Object.spec{title: 'by-' + object.spec.mode, settings: {'a': 'b'}}}")),
+    "apply-metadata": _mutating(
+        _apply("Object{metadata: Object.metadata{annotations: {'size': string(object.spec.size)}, finalizers: ['example.com/hold']}}")
+    ),
+    "apply-set": _mutating(_apply("Object{spec: Object.spec{tags: ['z', 'a']}}")),
+    "apply-map-list": _mutating(
+        _apply("Object{spec: Object.spec{ports: [Object.spec.ports{port: 80, protocol: 'TCP', name: 'web'}, Object.spec.ports{port: 81}]}}")
+    ),
+    "apply-atomic-list": _mutating(_apply("Object{spec: Object.spec{args: ['a']}}")),
+    "apply-atomic-list-ignored": _mutating(_apply("Object{spec: Object.spec{args: ['a']}}"), failurePolicy="Ignore"),
+    "apply-atomic-map": _mutating(_apply("Object{spec: Object.spec{template: Object.spec.template{a: 'a'}}}")),
+    "apply-free": _mutating(_apply("Object{spec: Object.spec{free: Object.spec.free{a: Object.spec.free.a{b: 1}, c: 'x'}}}")),
+    "apply-optional": _mutating(_apply("Object{spec: Object.spec{?title: object.spec.?code, ?paused: optional.of(true)}}")),
+    "apply-nothing": _mutating(_apply("Object{}")),
+    "apply-invalid": _mutating(_apply("Object{spec: Object.spec{size: 1000}}")),
+    "apply-status": _mutating(_apply("Object{status: Object.status{phase: 'Policy'}}")),
+    "apply-name": _mutating(_apply("Object{metadata: Object.metadata{generateName: 'x-', labels: {'kept': 'yes'}}}")),
+    "apply-wrong-type": _mutating(_apply("Object{spec: Object.spec{size: 'many'}}")),
+    "apply-null": _mutating(_apply("Object{spec: Object.spec{part: Object.spec.part{weight: 3}}}")),
+    "mutation-missing": _mutating(_apply("Object{spec: Object.spec{title: object.spec.nope}}")),
+    "mutation-missing-ignored": _mutating(_apply("Object{spec: Object.spec{title: object.spec.nope}}"), ADDS, failurePolicy="Ignore"),
+    "mutation-missing-twice": _mutating(
+        _apply("Object{spec: Object.spec{title: object.spec.nope}}"), ADDS, _apply("Object{spec: Object.spec{title: object.nopes}}")
+    ),
+    "patch": _mutating(
+        _patch(
+            "[JSONPatch{op: 'test', path: '/spec/size', value: object.spec.size}, JSONPatch{op: 'add', path: '/spec/args', value: ['a']}]"
+        )
+    ),
+    "patch-object": _mutating(_patch("[JSONPatch{op: 'add', path: '/spec/part', value: Object.spec.part{name: 'x', weight: 2}}]")),
+    "patch-label": _mutating(
+        _patch("[JSONPatch{op: 'add', path: '/metadata/labels/' + jsonpatch.escapeKey('example.com/a.b'), value: 'yes'}]")
+    ),
+    "patch-test": _mutating(
+        _patch("[JSONPatch{op: 'test', path: '/spec/size', value: -1}, JSONPatch{op: 'remove', path: '/spec/size'}]"), ADDS
+    ),
+    "patch-copy": _mutating(
+        _patch(
+            "[JSONPatch{op: 'copy', from: '/spec/mode', path: '/spec/title'}, JSONPatch{op: 'replace', path: '/spec/mode', value: 'fast'}]"
+        )
+    ),
+    "patch-move": _mutating(_patch("has(object.spec.code) ? [JSONPatch{op: 'move', from: '/spec/code', path: '/spec/title'}] : []")),
+    "patch-missing": _mutating(_patch("[JSONPatch{op: 'replace', path: '/spec/nope/x', value: 1}]")),
+    "patch-missing-ignored": _mutating(_patch("[JSONPatch{op: 'remove', path: '/spec/nope'}]"), ADDS, failurePolicy="Ignore"),
+    "patch-defaults": _mutating(
+        _patch("[JSONPatch{op: 'remove', path: '/spec/mode'}]"), _apply("Object{spec: Object.spec{title: object.spec.mode}}")
+    ),
+    "patch-unknown": _mutating(_patch("[JSONPatch{op: 'add', path: '/spec/nope', value: 1}]")),
+    "patch-values": _mutating(
+        _patch(
+            "[JSONPatch{op: 'add', path: '/spec/free', value: {'big': dyn(9007199254740993),"
+            " 'when': dyn(timestamp('2026-01-02T03:04:05Z')),"
+            " 'long': dyn(duration('90s')), 'bytes': dyn(b'abc'), 'half': dyn(0.5), 'none': dyn(null), 'list': dyn([dyn(1), dyn('a')]),"
+            " 'map': dyn({'k': uint(3)})}}]"
+        )
+    ),
+    "two-mutations": _mutating(ADDS, ADDS),
+    "mutation-order": _mutating(_apply("Object{spec: Object.spec{title: 't' + string(object.spec.size)}}"), ADDS),
+    "once": _mutating(ADDS),
+    "again": _mutating(ADDS, reinvocationPolicy="IfNeeded"),
+    "again-with-condition": _mutating(
+        ADDS, reinvocationPolicy="IfNeeded", matchConditions=[{"name": "small", "expression": "object.spec.size < 5"}]
+    ),
+    "mutation-conditions": _mutating(ADDS, matchConditions=[{"name": "small", "expression": "object.spec.size < 5"}]),
+    "mutation-bad-condition": _mutating(ADDS, matchConditions=[{"name": "small", "expression": "object.spec.nope < 5"}]),
+    "mutation-bad-condition-ignored": _mutating(
+        ADDS, failurePolicy="Ignore", matchConditions=[{"name": "small", "expression": "object.spec.nope < 5"}]
+    ),
+    "mutation-params": _mutating(
+        _apply("Object{metadata: Object.metadata{annotations: {string(params.metadata.name): string(params.data.most)}}}"),
+        binding=_params(selector={"matchLabels": {"limits": "yes"}}),
+        **CONFIG,
+    ),
+    "mutation-params-missing": _mutating(ADDS, binding=_params(name="nope"), **CONFIG),
+    "mutation-params-missing-ignored": _mutating(ADDS, binding=_params(name="nope"), failurePolicy="Ignore", **CONFIG),
+    "mutation-variables": _mutating(
+        _apply("Object{spec: Object.spec{size: variables.twice}}"),
+        _apply("Object{spec: Object.spec{size: variables.twice}}"),
+        variables=[{"name": "twice", "expression": "object.spec.size * 2"}],
+    ),
+    "mutation-authorizer": _mutating(
+        _apply(
+            "Object{metadata: Object.metadata{annotations: {'may':"
+            " string(authorizer.group('').resource('secrets').namespace('default').check('get').allowed())}}}"
+        )
+    ),
+    "mutation-request": _mutating(
+        _apply(
+            "Object{metadata: Object.metadata{annotations: {'said': [request.operation, request.userInfo.username,"
+            " namespaceObject.metadata.name == request.namespace ? 'own' : 'other', string(oldObject == null)].join(' ')}}}"
+        )
+    ),
+    "mutation-subresource": _mutating(_apply("Object{status: Object.status{count: 7}, spec: Object.spec{title: 'no'}}")),
+    "mutation-budget": _mutating(
+        _apply("Object{spec: Object.spec{size: lists.range(2000).map(x, lists.range(2000).all(y, x + y > 0)).size()}}")
+    ),
+    "first": _mutating(LABELS),
+    "second": _mutating(
+        _apply("Object{spec: Object.spec{title: 'labels-' + string(object.metadata.labels.size())}}"),
+        matchConstraints={"resourceRules": [GADGETS]},
+    ),
+    f"{SENTINEL}-mutation": _mutating(_apply("Object{spec: Object.spec{title: 'seen'}}")),
+}
+LABELLED = {"second": "first", f"{SENTINEL}-mutation": f"{SENTINEL}-mutation"}
+"""The labels of policies that concern the objects of others."""
+
+
 def manifests() -> list[tuple[str, dict[str, Any]]]:
     """Return the paths and objects to apply, in order."""
     maps = [("limits", {"most": "10"}, {"limits": "yes"}), ("lower", {"most": "5"}, {"limits": "yes"}), ("other", {"most": "0"}, {})]
@@ -160,20 +284,22 @@ def manifests() -> list[tuple[str, dict[str, Any]]]:
         )
         for name, data, labels in maps
     ]
-    return found + [one for name, policy in POLICIES.items() for one in _manifests(name, policy)]
+    found += [one for name, policy in MUTATIONS.items() for one in _manifests(MUTATING, name, policy, {})]
+    return found + [
+        one for name, policy in POLICIES.items() for one in _manifests(VALIDATING, name, policy, {"validationActions": ["Deny"]})
+    ]
 
 
-def _manifests(name: str, policy: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _manifests(kind: str, name: str, policy: dict[str, Any], binding: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     constraints = {"resourceRules": [GADGETS], **policy["spec"].get("matchConstraints", {})}
-    constraints["objectSelector"] = {"matchLabels": {LABEL: name}}
+    constraints["objectSelector"] = {"matchLabels": {LABEL: LABELLED.get(name, name)}}
     spec = {"failurePolicy": "Fail", **policy["spec"], "matchConstraints": constraints}
-    kind = "ValidatingAdmissionPolicy"
     found = [_manifest(kind, name, spec)]
-    for index, binding in enumerate(policy["bindings"]):
-        found.append(_manifest(f"{kind}Binding", f"{name}-{index}", {"policyName": name, "validationActions": ["Deny"], **binding}))
+    for index, own in enumerate(policy["bindings"]):
+        found.append(_manifest(f"{kind}Binding", f"{name}-{index}", {"policyName": name, **binding, **own}))
     return found
 
 
 def _manifest(kind: str, name: str, spec: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    plural = "validatingadmissionpolicies" if kind.endswith("Policy") else "validatingadmissionpolicybindings"
+    plural = f"{kind.lower()}s" if kind.endswith("Binding") else f"{kind.lower().removesuffix('y')}ies"
     return f"/apis/{API}/{plural}/{name}", {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}

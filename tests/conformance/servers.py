@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
-from apiserver.admission.policies.definitions import VALIDATING
+from apiserver.admission.policies.mutating import MutatingPolicies
 from apiserver.admission.policies.running import Runner
 from apiserver.admission.policies.validating import ValidatingPolicies
+from apiserver.admission.reinvocation import Mutators
 from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.verification import CertificateVerifier, load_bundle
 from apiserver.client.client import Client
@@ -29,7 +30,7 @@ from apiserver.client.objects import Resource
 from apiserver.filters.authorization import PrivilegedGroup
 from apiserver.registry.generic.registry import Registry
 from apiserver.server.app import App, Config, build
-from apiserver.server.delegation.policies import FollowedPolicies, ManagementParams, Reviews
+from apiserver.server.delegation.policies import ManagementParams, Reviews, mutating_policies, validating_policies
 from apiserver.server.tls import ServerTls
 from hack.realcluster import pki
 from hack.realcluster.client import ApiError, wait_for
@@ -42,7 +43,7 @@ from storage.sqlite import SQLiteStore
 from tests.conformance.case import ROOT, gadget
 from tests.conformance.client import ApiServer
 from tests.conformance.kinds import KINDS, definition
-from tests.conformance.policies import PARAMS, SENTINEL, labelled, manifests
+from tests.conformance.policies import MUTATIONS, PARAMS, POLICIES, SENTINEL, labelled, manifests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -115,11 +116,14 @@ async def prepare(client: ClusterClient, namespaces: Sequence[str]) -> None:
     last = [one for one in objects if f"/{SENTINEL}" in one[0]]
     await client.apply_all(one for one in objects if one not in last)
     await client.apply_all(last)
-    refused = {**gadget("sentinel", meta=labelled(SENTINEL))}
+    place = f"{ROOT}/namespaces/{namespaces[0]}/gadgets?dryRun=All"
 
     async def enforced() -> str | None:
+        changed = await client.request("POST", place, body=gadget("sentinel", meta=labelled(f"{SENTINEL}-mutation")))
+        if changed["spec"].get("title") != "seen":
+            return "the mutating policies are not enforced yet"
         try:
-            await client.request("POST", f"{ROOT}/namespaces/{namespaces[0]}/gadgets?dryRun=All", body=refused)
+            await client.request("POST", place, body=gadget("sentinel", meta=labelled(SENTINEL)))
         except ApiError as error:
             if error.code == HTTPStatus.UNPROCESSABLE_ENTITY:
                 return None
@@ -181,7 +185,7 @@ async def _started(
     app = build(
         Config(
             cache=cache,
-            registries=kinds(cache) if kinds is not None else registries(cache, enforced.plugin if enforced is not None else None),
+            registries=kinds(cache) if kinds is not None else registries(cache, enforced.plugins if enforced is not None else ()),
             authenticator=CertificateAuthenticator(CertificateVerifier(clients)),
             authorizer=PrivilegedGroup(),
             tls=tls,
@@ -199,15 +203,17 @@ class _Policies:
 
     def __init__(self, kubeconfig: Path) -> None:
         self._client = Client(str(kubeconfig))
-        self._follow = FollowedPolicies(self._client, VALIDATING, "validatingadmissionpolicies", ("v1",))
-        self._params = ManagementParams(self._client, lambda: self._follow.policies.param_kinds)
+        self._followed = mutating_policies(self._client), validating_policies(self._client)
+        mutating, validating = (one.policies for one in self._followed)
+        self._params = ManagementParams(self._client, lambda: mutating.param_kinds | validating.param_kinds)
         self._runner = Runner(Reviews(self._client))
-        self.plugin = ValidatingPolicies(self._follow.policies, _Cluster(self._client), self._params, self._runner)
+        known = _Cluster(self._client), self._params, self._runner
+        self.plugins: tuple[Admission, ...] = (Mutators(MutatingPolicies(mutating, *known)), ValidatingPolicies(validating, *known))
 
     async def run(self) -> None:
         """Follow the policies until cancelled."""
         try:
-            await self._follow.run()
+            await asyncio.gather(*(one.run() for one in self._followed))
         finally:
             self._runner.close()
             await self._params.close()
@@ -215,8 +221,10 @@ class _Policies:
 
     async def missing(self) -> str | None:
         """Return why the policies are not enforced yet, None once they are."""
-        names = {hook.policy.name for hook in self._follow.policies.hooks}
-        return None if SENTINEL in names else f"{self._follow.last_error or 'they are not listed'}"
+        names = {hook.policy.name for one in self._followed for hook in one.policies.hooks}
+        return (
+            None if names.issuperset((*POLICIES, *MUTATIONS)) else f"{[one.last_error or 'not all are listed' for one in self._followed]}"
+        )
 
 
 class _Cluster:
@@ -242,10 +250,9 @@ async def _age(folder: Path) -> None:
         await store.close()
 
 
-def registries(cache: WatchCache, policies: Admission | None = None) -> list[Registry]:
+def registries(cache: WatchCache, policies: Sequence[Admission] = ()) -> list[Registry]:
     """Return registries of the kinds without strategies, in the existing namespaces."""
-    plugins: list[Admission] = [NamespaceLifecycle(_Namespaces())]
-    admission = AdmissionChain([*plugins, policies] if policies is not None else plugins)
+    admission = AdmissionChain([NamespaceLifecycle(_Namespaces()), *policies])
     return [Registry(kind, cache, admission=admission) for kind in KINDS]
 
 

@@ -160,6 +160,31 @@ def policy_binding(name: str, **spec: Any) -> dict[str, Any]:
     return {"apiVersion": POLICY_API, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": spec}
 
 
+def test_mutating_policies_change_workloads(tenants: Running) -> None:
+    expression = "Object{metadata: Object.metadata{labels: {'by': request.userInfo.username}}}"
+    constraints = {"resourceRules": [POLICED], "objectSelector": {"matchLabels": {"policy": "labels"}}}
+    spec = {
+        "matchConstraints": constraints,
+        "failurePolicy": "Fail",
+        "reinvocationPolicy": "Never",
+        "mutations": [{"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}}],
+    }
+    changes = {"apiVersion": POLICY_API, "kind": "MutatingAdmissionPolicy", "metadata": {"name": "labels"}, "spec": spec}
+    bound = {**policy_binding("labels"), "kind": "MutatingAdmissionPolicyBinding", "spec": {"policyName": "labels"}}
+    obj = workload("policed", image=None)
+    obj["metadata"]["labels"] = {"policy": "labels"}
+
+    def labels() -> dict[str, str]:
+        answer = ask(tenants, "POST", f"{WORKLOADS}?dryRun=All", obj)
+        assert answer.code == 201
+        found: dict[str, str] = answer.json()["metadata"]["labels"]
+        return found
+
+    with applied(tenants, ADMIN, changes), applied(tenants, ADMIN, bound):
+        eventually(lambda: labels() == {"policy": "labels", "by": "tenant-a"})
+    eventually(lambda: labels() == {"policy": "labels"})
+
+
 def test_policies_are_enforced(tenants: Running) -> None:
     def tried(name: str) -> Answer:
         obj = workload("policed", image=None)

@@ -20,7 +20,10 @@ log = logging.getLogger(__name__)
 
 VARIABLES = ("object", "oldObject", "request", "namespaceObject", "variables")
 AUTHORIZERS = ("authorizer", "authorizer.requestResource")
-VALIDATING = "ValidatingAdmissionPolicy"
+VALIDATING, MUTATING = "ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"
+
+MUTATIONS = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+"""The fields of a mutation by its patchType."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,20 @@ class Validation:
     reason: str = "Invalid"
 
 
+class Mutation(NamedTuple):
+    """A change of objects. `kind` is ApplyConfiguration or JSONPatch, which the expression gives."""
+
+    kind: str
+    expression: Expression
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """A policy with defaults.
 
     param_kind: the (apiVersion, kind) of its parameters. conditions, variables, annotations: pairs
-    of a name and an expression. broken: the reason why it cannot be read, "" if it can."""
+    of a name and an expression. reinvoked: whether its reinvocationPolicy is IfNeeded. broken: the
+    reason why it cannot be read, "" if it can."""
 
     name: str
     fails_closed: bool
@@ -57,6 +68,8 @@ class Policy:
     variables: tuple[tuple[str, Expression], ...] = ()
     validations: tuple[Validation, ...] = ()
     annotations: tuple[tuple[str, Expression], ...] = ()
+    mutations: tuple[Mutation, ...] = ()
+    reinvoked: bool = False
     broken: str = ""
 
 
@@ -134,7 +147,7 @@ class Policies:
 
 
 def policy_of(given: Mapping[str, Any]) -> Policy:
-    """Return a ValidatingAdmissionPolicy. What cannot be read is `broken`, and fails by its policy."""
+    """Return a policy of either kind. What cannot be read is `broken`, and fails by its policy."""
     spec, name = given.get("spec") or {}, given["metadata"]["name"]
     found = Policy(name, fails_closed=spec.get("failurePolicy") != "Ignore")
     try:
@@ -155,7 +168,14 @@ def _compiled(policy: Policy, spec: Mapping[str, Any]) -> Policy:
         variables=_named(spec.get("variables"), "name", "expression", full),
         validations=tuple(_validation(one, full, plain) for one in spec.get("validations") or ()),
         annotations=_named(spec.get("auditAnnotations"), "key", "valueExpression", full),
+        mutations=tuple(_mutation(one, full) for one in spec.get("mutations") or ()),
+        reinvoked=spec.get("reinvocationPolicy") == "IfNeeded",
     )
+
+
+def _mutation(given: Mapping[str, Any], full: tuple[str, ...]) -> Mutation:
+    kind = given["patchType"]
+    return Mutation(kind, expression(given[MUTATIONS[kind]]["expression"], full, structs=True))
 
 
 def _validation(given: Mapping[str, Any], full: tuple[str, ...], plain: tuple[str, ...]) -> Validation:

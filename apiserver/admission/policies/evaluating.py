@@ -175,6 +175,14 @@ def outcome(policy: Policy, variables: Mapping[str, Any], authorizers: Mapping[s
         return Outcome([_undecided(policy, str(failed))])
 
 
+def evaluated(expression: Expression, policy: Policy, variables: Mapping[str, Any], pace: Callable[[int], None]) -> Result:
+    """Return the result of one expression with a budget of its own."""
+    try:
+        return Evaluator(policy, variables, pace, BUDGET).result(expression)
+    except OutOfBudget as error:
+        return Result(None, str(error), 0.0)
+
+
 def _messages(policy: Policy, variables: Mapping[str, Any], pace: Callable[[int], None], left: int) -> tuple[list[Result | None], str]:
     """Return the results of messageExpressions, and the error if they cost too much."""
     try:

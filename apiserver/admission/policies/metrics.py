@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 BUCKETS = (0.0000005, 0.001, 0.01, 0.1, 1.0)
-LABELS = ("policy", "policy_binding", "error_type", "enforcement_action")
+LABELS = ("policy", "policy_binding", "error_type")
 
 
 class PolicyMetrics(Collector):
     """The metrics of all policies of one kind. `kind` is validating or mutating."""
 
     def __init__(self, kind: str = "validating") -> None:
-        prefix = f"apiserver_{kind}_admission_policy_check"
-        self._checks = Counter(f"{prefix}_total", "Checks by a policy, by binding and enforcement action.", LABELS, registry=None)
+        prefix, labels = f"apiserver_{kind}_admission_policy_check", (*LABELS, *(["enforcement_action"] if kind == "validating" else []))
+        self._checks = Counter(f"{prefix}_total", f"Checks by a {kind} policy, by binding and error.", labels, registry=None)
         self._durations = Histogram(
-            f"{prefix}_duration_seconds", "Time of one expression of a policy.", LABELS, buckets=BUCKETS, registry=None
+            f"{prefix}_duration_seconds", f"Time of one expression of a {kind} policy.", labels, buckets=BUCKETS, registry=None
         )
 
     def collect(self) -> Iterator[Metric]:
@@ -33,10 +33,10 @@ class PolicyMetrics(Collector):
         for metric in (self._checks, self._durations):
             yield from metric.collect()
 
-    def checked(self, policy: str, binding: str, error: str, action: str, seconds: float) -> None:
-        """Count a check. `action` is allow, deny, audit or warn."""
-        self._checks.labels(policy, binding, error, action).inc()
-        self._durations.labels(policy, binding, error, action).observe(seconds)
+    def checked(self, policy: str, binding: str, error: str, *action: str, seconds: float) -> None:
+        """Count a check. The `action` of a validating policy is allow, deny, audit or warn."""
+        self._checks.labels(policy, binding, error, *action).inc()
+        self._durations.labels(policy, binding, error, *action).observe(seconds)
 
 
 def error_type(message: str) -> str:

@@ -11,17 +11,15 @@ import orjson
 
 from apiserver.admission.policies.activation import authorizers, variables_of
 from apiserver.admission.policies.evaluating import Decision, Outcome, outcome
+from apiserver.admission.policies.invocations import hooks_of, invocations, namespace_of
 from apiserver.admission.policies.metrics import PolicyMetrics, error_type
-from apiserver.admission.policies.params import NoParams, params_of
-from apiserver.apis.status import ApiError, forbidden, not_found, service_unavailable
+from apiserver.apis.status import ApiError, forbidden
 from apiserver.registry.generic.latency import track_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from apiserver.admission.policies.definitions import Binding, Hook, Policies, Policy
     from apiserver.admission.policies.params import Params
-    from apiserver.admission.policies.running import Run, Runner
+    from apiserver.admission.policies.running import Runner
     from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.attributes import Attributes
 
@@ -59,56 +57,36 @@ class ValidatingPolicies:
         """Evaluate the policies. See Admission.
 
         Raises ApiError (503) while they are not known, so that no write bypasses them."""
-        if not self.policies.known:
-            raise service_unavailable("the cluster's admission policies are not known yet; try again")
-        if not self.policies.hooks:
+        hooks = hooks_of(self.policies)
+        if not hooks:
             return attributes.new
         with track_wait():
-            findings = await self._findings(attributes)
+            findings = await self._findings(hooks, attributes)
         for key, values in findings.notes.items():
             attributes.context.annotations.setdefault(key, ", ".join(values))
         if findings.denials:
             raise _refusal(attributes, findings.denials[0])
         return attributes.new
 
-    async def _findings(self, attributes: Attributes) -> _Findings:
-        findings, run, namespace = _Findings(), self.runner.write(attributes.context.user), None
-        if attributes.namespace:
-            namespace = await self.namespaces.get(attributes.namespace)
-            if namespace is None:
-                raise not_found("", "namespaces", attributes.namespace)
-        for hook in self.policies.hooks:
-            if hook.policy.broken:
-                self._misconfigured(findings, hook.policy, None, hook.policy.broken)
-            elif hook.policy.resources.match(attributes, namespace):
-                await self._apply(hook, attributes, namespace, run, findings)
+    async def _findings(self, hooks: tuple[Hook, ...], attributes: Attributes) -> _Findings:
+        findings, run = _Findings(), self.runner.write(attributes.context.user)
+        namespace = await namespace_of(attributes, self.namespaces)
+        variables = variables_of(attributes, namespace)
+        async for policy, binding, params, why in invocations(hooks, attributes, namespace, self.params):
+            if why or binding is None:
+                self._misconfigured(findings, policy, binding, why)
+                continue
+            job = partial(outcome, policy, {**variables, "params": params}, authorizers(attributes, run.decisions))
+            self._enforce(policy, binding, await run.result(job), attributes, findings)
         return findings
-
-    async def _apply(self, hook: Hook, attributes: Attributes, namespace: Mapping[str, Any] | None, run: Run, findings: _Findings) -> None:
-        policy, variables = hook.policy, variables_of(attributes, namespace)
-        for binding in hook.bindings:
-            if binding.broken:
-                self._misconfigured(findings, policy, binding, binding.broken)
-                continue
-            if not binding.resources.match(attributes, namespace):
-                continue
-            try:
-                found = await params_of(policy, binding, attributes.namespace, self.params)
-            except NoParams as error:
-                self._misconfigured(findings, policy, binding, str(error))
-                continue
-            for one in found:
-                job = partial(outcome, policy, {**variables, "params": one}, authorizers(attributes, run.decisions))
-                said = await run.result(job)
-                self._enforce(policy, binding, said, attributes, findings)
 
     def _misconfigured(self, findings: _Findings, policy: Policy, binding: Binding | None, why: str) -> None:
         """Refuse the write, or let it pass, for a policy or a binding that cannot be applied."""
-        message = f"failed to configure {'binding' if binding is not None else 'policy'}: {why}"
-        self._report(policy, binding.name if binding is not None else "", message)
-        self.metrics.checked(policy.name, binding.name if binding else "", "invalid_error", "deny" if policy.fails_closed else "allow", 0.0)
+        name = binding.name if binding is not None else ""
+        self._report(policy, name, why)
+        self.metrics.checked(policy.name, name, "invalid_error", "deny" if policy.fails_closed else "allow", seconds=0.0)
         if policy.fails_closed:
-            findings.denials.append(_Denial(policy, binding, Decision(True, message, error=True)))
+            findings.denials.append(_Denial(policy, binding, Decision(True, why, error=True)))
 
     def _report(self, policy: Policy, binding: str, why: str) -> None:
         how = "closed" if policy.fails_closed else "open"
@@ -121,12 +99,12 @@ class ValidatingPolicies:
             if decision.denied:
                 self._act(policy, binding, index, decision, attributes, findings)
             elif decision.error:
-                self.metrics.checked(policy.name, binding.name, error_type(decision.message), "allow", decision.seconds)
+                self.metrics.checked(policy.name, binding.name, error_type(decision.message), "allow", seconds=decision.seconds)
         for note in said.notes:
             if note.error:
                 self._report(policy, binding.name, note.error)
                 findings.denials.append(_Denial(policy, binding, Decision(True, note.error, error=True)))
-                self.metrics.checked(policy.name, binding.name, error_type(note.error), "deny", note.seconds)
+                self.metrics.checked(policy.name, binding.name, error_type(note.error), "deny", seconds=note.seconds)
                 continue
             values = findings.notes.setdefault(f"{policy.name}/{note.key}", [])
             text = note.value.encode()[:LONGEST_NOTE].decode(errors="ignore")
@@ -143,7 +121,7 @@ class ValidatingPolicies:
             elif action == "Warn":
                 said = f"Validation failed for ValidatingAdmissionPolicy '{policy.name}' with binding '{binding.name}': {decision.message}"
                 attributes.context.warnings.append(said)
-            self.metrics.checked(policy.name, binding.name, error_type(decision.message), action.lower(), decision.seconds)
+            self.metrics.checked(policy.name, binding.name, error_type(decision.message), action.lower(), seconds=decision.seconds)
 
 
 def _record(policy: Policy, binding: Binding, index: int, decision: Decision, attributes: Attributes) -> None:

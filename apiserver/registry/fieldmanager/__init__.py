@@ -1,12 +1,13 @@
 """Manage fields as kube-apiserver does: managedFields on every write, and server-side apply.
 
 The package does no I/O. Compile a kind's schema once with `compile_schema`. Then call
-`track_update` for every create, PUT, JSON and merge patch, and `apply` for apply patches. All other
-modules serve these two functions.
+`track_update` for every create, PUT, JSON and merge patch, and `apply` for apply patches.
+`configured` merges what an admission policy applies. All other modules serve these functions.
 """
 
 from __future__ import annotations
 
+from apiserver.registry.fieldmanager.configured import configured
 from apiserver.registry.fieldmanager.errors import ApplyConflict, ApplyRefused, FieldsError, SchemaMismatch
 from apiserver.registry.fieldmanager.fieldset import EMPTY, FieldSet
 from apiserver.registry.fieldmanager.manage import apply, keep_times, track_update
@@ -24,6 +25,7 @@ __all__ = [
     "Type",
     "apply",
     "compile_schema",
+    "configured",
     "default_manager",
     "keep_times",
     "manager_causes",

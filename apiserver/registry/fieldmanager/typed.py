@@ -94,7 +94,8 @@ def _errors(type_: Type, value: Any, path: str, duplicates: bool) -> list[tuple[
         return _map_errors(type_.map, value, path, duplicates)
     if isinstance(value, list) and type_.list is not None:
         return _list_errors(type_.list, value, path, duplicates)
-    return [(path, f"expected {_expected(type_)}, got {_shown(value)}")]
+    shown = _GO_TYPES.get(type(value)) if type_.scalar == "numeric" else None
+    return [(path, f"expected {_expected(type_)}, got {shown or _shown(value)}")]
 
 
 def _map_errors(map_: MapType, values: dict[str, Any], path: str, duplicates: bool) -> list[tuple[str, str]]:
@@ -139,6 +140,10 @@ def _expected(type_: Type) -> str:
     if type_.list is not None:
         return "list"
     return {"numeric": "numeric (int or float)", "untyped": "any scalar"}.get(type_.scalar or "", type_.scalar or "")
+
+
+_GO_TYPES = {str: "string", bool: "bool"}
+"""What structured-merge-diff names in place of a number."""
 
 
 def _shown(value: Any) -> str:

@@ -28,6 +28,12 @@ jsonpointer.VERBOSE_EXCEPTIONS = False
 """The library's messages would quote the whole document for each missing member."""
 OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
 
+REFUSED = "the server rejected our request due to an error in our request: "
+
+
+class FailedTest(ApiError):
+    """A test operation of a JSON patch failed."""
+
 
 def merge_patch(target: Any, patch: Any) -> Any:
     """Return `target` with `patch` applied. Neither is changed; the result shares parts with
@@ -83,7 +89,7 @@ def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
                 # For a test, and only there, kube-apiserver treats a missing value as null.
                 found = jsonpointer.resolve_pointer(document, operation["path"], *((None,) if operation["value"] is None else ()))
                 if not _equal(found, operation["value"]):
-                    raise _failed(f"testing value {operation['path'][:256]} failed")
+                    raise _failed(f"testing value {operation['path'][:256]} failed", FailedTest)
                 continue
             if operation["op"] == "add" and operation["path"] == "":
                 # the whole document, which the library would treat as an object's member
@@ -151,5 +157,5 @@ def _why(operation: dict[str, Any], error: Exception) -> str:
     return f"{operation['path'][:256]}: {' '.join(str(error)[:2048].split())[:256]}"
 
 
-def _failed(why: str) -> ApiError:
-    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {why}")
+def _failed(why: str, error: type[ApiError] = ApiError) -> ApiError:
+    return error(422, "Invalid", f"{REFUSED}{why}")

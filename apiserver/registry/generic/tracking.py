@@ -8,6 +8,7 @@ it is not known earlier.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, bad_request
@@ -22,9 +23,11 @@ from apiserver.registry.fieldmanager import (
     keep_times,
     track_update,
 )
-from apiserver.registry.generic.schema import structural_schema
+from apiserver.registry.generic.schema import model_schema
 
 if TYPE_CHECKING:
+    from apiserver.apis.base import Model
+    from apiserver.registry.fieldmanager import Type
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.resource import Resource
 
@@ -32,12 +35,18 @@ RESET = {"": FieldSet.of(("f:status",)), "status": FieldSet.of(("f:metadata",), 
 """The fields that a request cannot change, by subresource."""
 
 
+@lru_cache(maxsize=256)
+def schema_of(model: type[Model]) -> Type:
+    """Return the schema of a kind's objects."""
+    return compile_schema(model_schema(model))
+
+
 class Tracking:
     """The field management of the objects of `resource`."""
 
     def __init__(self, resource: Resource) -> None:
         self._api_version = resource.api_version
-        self._schema = compile_schema(structural_schema(resource))
+        self._schema = schema_of(resource.model)
         self._reset = RESET if "status" in (resource.subresources or {}) else {"": EMPTY}
 
     def track(

@@ -13,20 +13,22 @@ from apiserver.admission.heldhosts import HeldHosts
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
-from apiserver.admission.policies.definitions import VALIDATING as VALIDATING_POLICY
-from apiserver.admission.policies.metrics import PolicyMetrics
+from apiserver.admission.policies.mutating import MutatingPolicies
 from apiserver.admission.policies.running import Runner
 from apiserver.admission.policies.validating import ValidatingPolicies
+from apiserver.admission.reinvocation import Mutators
 from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Resource
 from apiserver.registry.workload import WorkloadRegistry
-from apiserver.server.delegation.policies import FollowedPolicies, ManagementParams, Reviews
+from apiserver.server.delegation.policies import ManagementParams, Reviews, mutating_policies, validating_policies
 from apiserver.server.delegation.quotas import ManagementQuotas
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
+
+    from prometheus_client.registry import Collector
 
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
@@ -34,7 +36,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.registry import Registry
     from apiserver.registry.generic.resource import Resource as Served
-    from apiserver.registry.generic.strategy import Admission
 
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 GROUP = "admissionregistration.k8s.io"
@@ -46,23 +47,25 @@ class ManagementAdmission:
     """The admission of `serve`.
 
     `chain` is the Admission of all registries, which `serve` passes once they are created.
-    `metrics` measures the webhooks, `policy_metrics` the policies. Nothing is requested before `background` runs."""
+    `metrics` measure the webhooks and the policies. Nothing is requested before `background`
+    runs."""
 
     def __init__(self, client: Client, namespaces: Namespaces) -> None:
         self._quotas, self._registries = Informer(client, QUOTAS), dict[tuple[str, str], "Registry"]()
         self._caller, self._informers = HttpCaller(), {"resourcequotas": self._quotas}
-        self.metrics = WebhookMetrics()
-        mutating = Dispatcher(self._follow(client, MUTATING), namespaces, self._caller, mutating=True, metrics=self.metrics)
-        validating = Dispatcher(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False, metrics=self.metrics)
+        webhooks = WebhookMetrics()
+        mutating = Dispatcher(self._follow(client, MUTATING), namespaces, self._caller, mutating=True, metrics=webhooks)
+        validating = Dispatcher(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False, metrics=webhooks)
         self._held_hosts: HeldHosts | None = None
         self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names, self._beside)
-        self._policies = FollowedPolicies(client, VALIDATING_POLICY, "validatingadmissionpolicies", ("v1",))
-        self._params = ManagementParams(client, lambda: self._policies.policies.param_kinds)
-        self._runner, self.policy_metrics = Runner(Reviews(client)), PolicyMetrics()
-        policies = ValidatingPolicies(self._policies.policies, namespaces, self._params, self._runner, self.policy_metrics)
-        plugins: list[Admission] = [NamespaceLifecycle(namespaces), MutatingWebhooks(mutating), policies]
-        plugins += [ValidatingWebhooks(validating), self._quota]
-        self.chain = AdmissionChain(plugins)
+        self._mutating, self._validating = mutating_policies(client), validating_policies(client)
+        self._params = ManagementParams(client, lambda: self._mutating.policies.param_kinds | self._validating.policies.param_kinds)
+        self._runner = Runner(Reviews(client))
+        changing = MutatingPolicies(self._mutating.policies, namespaces, self._params, self._runner)
+        checking = ValidatingPolicies(self._validating.policies, namespaces, self._params, self._runner)
+        self.metrics: tuple[Collector, ...] = (webhooks, changing.metrics, checking.metrics)
+        mutators = Mutators(changing, MutatingWebhooks(mutating))
+        self.chain = AdmissionChain([NamespaceLifecycle(namespaces), mutators, checking, ValidatingWebhooks(validating), self._quota])
 
     def serve(self, registries: Iterable[Registry]) -> None:
         """Set the registries, whose objects count for quotas."""
@@ -74,14 +77,16 @@ class ManagementAdmission:
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the tasks that must run, by name."""
-        return {**{name: informer.run for name, informer in self._informers.items()}, "admission policies": self._policies.run}
+        policies = {one.plural: one.run for one in (self._mutating, self._validating)}
+        return {**{name: informer.run for name, informer in self._informers.items()}, **policies}
 
     @property
     def ready(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return checks that everything was read once.
 
         Later failures do not make them fail: the known state stays in use."""
-        return {**{name: _check(name, informer) for name, informer in self._informers.items()}, "admission policies": self._policies.ready}
+        policies = {one.plural: one.ready for one in (self._mutating, self._validating)}
+        return {**{name: _check(name, informer) for name, informer in self._informers.items()}, **policies}
 
     async def close(self) -> None:
         """Cancel the running calls."""

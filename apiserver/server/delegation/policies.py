@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apiserver.admission.policies.definitions import Policies
+from apiserver.admission.policies.definitions import MUTATING, VALIDATING, Policies
 from apiserver.admission.policies.params import NoParams, Source
 from apiserver.cel.library.authorizer import Decision
 from apiserver.client.clock import Backoff
@@ -39,7 +39,7 @@ class FollowedPolicies:
     A cluster that is too old for them has none. That is said once."""
 
     def __init__(self, client: Client, kind: str, plural: str, versions: tuple[str, ...]) -> None:
-        self._client, self._kind, self._plural, self._versions = client, kind, plural, versions
+        self._client, self._kind, self.plural, self._versions = client, kind, plural, versions
         self.policies = Policies()
         self.last_error: Exception | None = None
         self._synced = 0
@@ -57,14 +57,14 @@ class FollowedPolicies:
             if version:
                 await self._follow(version)
             if not self.policies.known:
-                log.warning("the management cluster serves no %s: none are enforced", self._plural)
+                log.warning("the management cluster serves no %s: none are enforced", self.plural)
             self.policies.known = True
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def ready(self) -> None:
         """Raise RuntimeError until they were read once, or are known not to exist."""
         if not self.policies.known:
-            raise RuntimeError(f"{self._plural} were not listed yet{f': {self.last_error}' if self.last_error else ''}")
+            raise RuntimeError(f"{self.plural} were not listed yet{f': {self.last_error}' if self.last_error else ''}")
 
     async def _served(self) -> str:
         """Return the first version that the cluster serves, "" if there is none."""
@@ -75,13 +75,13 @@ class FollowedPolicies:
                 if error.status == 404:
                     continue
                 raise
-            if any(one.get("name") == self._plural for one in found.get("resources") or ()):
+            if any(one.get("name") == self.plural for one in found.get("resources") or ()):
                 return version
         return ""
 
     async def _follow(self, version: str) -> None:
-        singular = self._plural.removesuffix("ies") + "y"
-        policies = Informer(self._client, Resource(GROUP, version, self._plural, self._kind, namespaced=False))
+        singular = self.plural.removesuffix("ies") + "y"
+        policies = Informer(self._client, Resource(GROUP, version, self.plural, self._kind, namespaced=False))
         plural = f"{singular}bindings"
         bindings = Informer(self._client, Resource(GROUP, version, plural, f"{self._kind}Binding", namespaced=False))
         policies.add_handler(self.policies.policy_changed)
@@ -95,6 +95,16 @@ class FollowedPolicies:
     def _told(self, *informers: Informer) -> None:
         self.last_error = next((one.last_error for one in informers if one.last_error is not None), None)
         self.policies.known = self.policies.known or all(one.synced.is_set() for one in informers)
+
+
+def validating_policies(client: Client) -> FollowedPolicies:
+    """Return the cluster's ValidatingAdmissionPolicies."""
+    return FollowedPolicies(client, VALIDATING, "validatingadmissionpolicies", ("v1",))
+
+
+def mutating_policies(client: Client) -> FollowedPolicies:
+    """Return the cluster's MutatingAdmissionPolicies, which Kubernetes 1.36 serves as v1."""
+    return FollowedPolicies(client, MUTATING, "mutatingadmissionpolicies", ("v1", "v1beta1", "v1alpha1"))
 
 
 @dataclass(slots=True)

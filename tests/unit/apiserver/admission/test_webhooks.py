@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from apiserver.admission.caller import CallFailed
 from apiserver.admission.dispatcher import Dispatcher
 from apiserver.admission.mutating import MutatingWebhooks
+from apiserver.admission.reinvocation import Mutators
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.apis.status import ApiError
 from apiserver.registry.generic.attributes import Attributes
@@ -45,7 +46,7 @@ class Namespaces:
 
 
 async def mutate(attributes: Attributes, given: Configurations, caller: Answering) -> Any:
-    plugin = MutatingWebhooks(Dispatcher(given, Namespaces(), caller, mutating=True))
+    plugin = Mutators(MutatingWebhooks(Dispatcher(given, Namespaces(), caller, mutating=True)))
     return await plugin.admit(attributes)
 
 
@@ -227,9 +228,8 @@ async def test_a_missing_namespace_is_told() -> None:
         (CallFailed("of the test"), "Ignore", "false", "500", None),
     ],
 )
-@pytest.mark.parametrize(("plugin", "kind"), [(MutatingWebhooks, "admit"), (ValidatingWebhooks, "validating")])
+@pytest.mark.parametrize("kind", ["admit", "validating"])
 async def test_calls_are_measured(
-    plugin: type[MutatingWebhooks | ValidatingWebhooks],
     kind: str,
     answer: Any,
     policy: str,
@@ -240,8 +240,9 @@ async def test_calls_are_measured(
     given, registry = configurations(configuration("c", {"name": "w", "failurePolicy": policy})), CollectorRegistry()
     dispatcher = Dispatcher(given, Namespaces(), Answering(w=answer), mutating=kind == "admit")
     registry.register(dispatcher.metrics)
+    plugin = Mutators(MutatingWebhooks(dispatcher)) if kind == "admit" else ValidatingWebhooks(dispatcher)
     with suppress(ApiError):
-        await plugin(dispatcher).admit(write())
+        await plugin.admit(write())
     called = {"name": "w", "type": kind, "operation": "CREATE", "rejected": rejected}
     value = registry.get_sample_value
     assert value("apiserver_admission_webhook_request_total", {**called, "code": code}) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.policies.definitions import Policies
+from apiserver.admission.policies.mutating import MutatingPolicies
 from apiserver.admission.policies.params import NoParams, Source
 from apiserver.admission.policies.running import Runner
 from apiserver.admission.policies.validating import ValidatingPolicies
@@ -22,6 +23,17 @@ def policy(*expressions: str, name: str = "p", **spec: Any) -> dict[str, Any]:
     """Return a policy, which matches everything unless it is told otherwise."""
     validations = [{"expression": one} for one in expressions]
     return {"metadata": {"name": name}, "spec": {"matchConstraints": {"resourceRules": [RULE]}, "validations": validations, **spec}}
+
+
+def mutating(*mutations: str, name: str = "p", **spec: Any) -> dict[str, Any]:
+    """Return a policy with these mutations. Those that begin with [ are JSON patches."""
+    found = [
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": one}}
+        if one.startswith("[")
+        else {"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": one}}
+        for one in mutations
+    ]
+    return {"metadata": {"name": name}, "spec": {"matchConstraints": {"resourceRules": [RULE]}, "mutations": found, **spec}}
 
 
 def binding(*actions: str, name: str = "b", of: str = "p", **spec: Any) -> dict[str, Any]:
@@ -56,11 +68,22 @@ class Cluster:
         return Decision(self.allowed)
 
 
-def enforcing(*objects: dict[str, Any], cluster: Cluster | None = None) -> ValidatingPolicies:
-    """Return the enforcement of policies and bindings."""
-    policies, cluster = Policies(), cluster or Cluster()
+def _known(objects: tuple[dict[str, Any], ...]) -> Policies:
+    policies = Policies()
     for one in objects:
         changed = policies.binding_changed if "policyName" in one["spec"] else policies.policy_changed
         changed(None, one)
     policies.known = True
-    return ValidatingPolicies(policies, cluster, cluster, Runner(cluster))
+    return policies
+
+
+def enforcing(*objects: dict[str, Any], cluster: Cluster | None = None) -> ValidatingPolicies:
+    """Return the enforcement of policies and bindings."""
+    cluster = cluster or Cluster()
+    return ValidatingPolicies(_known(objects), cluster, cluster, Runner(cluster))
+
+
+def changing(*objects: dict[str, Any], cluster: Cluster | None = None) -> MutatingPolicies:
+    """Return the enforcement of mutating policies and their bindings."""
+    cluster = cluster or Cluster()
+    return MutatingPolicies(_known(objects), cluster, cluster, Runner(cluster))

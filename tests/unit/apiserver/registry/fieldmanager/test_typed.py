@@ -205,7 +205,7 @@ def test_what_fits_is_valid(obj: Object) -> None:
     [
         ({"imag": "a"}, ".spec.imag: field not declared in schema"),
         ({"image": 1}, ".spec.image: expected string, got 1"),
-        ({"replicas": True}, r".spec.replicas: expected numeric \(int or float\), got True"),
+        ({"replicas": True}, r".spec.replicas: expected numeric \(int or float\), got bool"),
         ({"paused": 1}, ".spec.paused: expected boolean, got 1"),
         ({"nested": [1]}, ".spec.nested: expected map, got list"),
         ({"args": {}}, ".spec.args: expected list, got map"),

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from apiserver.admission.dispatcher import Dispatcher
 from apiserver.admission.mutating import MutatingWebhooks
+from apiserver.admission.reinvocation import Mutators
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.filters.flowcontrol import FlowControl
 from apiserver.registry.generic.latency import track_latency, track_wait
@@ -87,13 +88,14 @@ async def test_the_wait_for_a_seat_is_one() -> None:
     assert whole - own >= PAUSE, "of three requests of one user, only one has a seat"
 
 
-@pytest.mark.parametrize(("plugin", "times"), [(MutatingWebhooks, 2), (ValidatingWebhooks, 1)])
-async def test_calls_of_webhooks_are_waits_and_those_at_the_same_time_count_once(plugin: Any, times: int) -> None:
+@pytest.mark.parametrize(("mutating", "times"), [(True, 2), (False, 1)])
+async def test_calls_of_webhooks_are_waits_and_those_at_the_same_time_count_once(mutating: bool, times: int) -> None:
     given = configurations(configuration("c", {"name": "v"}, {"name": "w"}))
-    dispatcher = Dispatcher(given, Namespaces(), Slow(v=allowing(), w=allowing()), mutating=plugin is MutatingWebhooks)
+    dispatcher = Dispatcher(given, Namespaces(), Slow(v=allowing(), w=allowing()), mutating=mutating)
+    plugin = Mutators(MutatingWebhooks(dispatcher)) if mutating else ValidatingWebhooks(dispatcher)
     began = time.perf_counter()
     with track_latency() as tracker:
-        await plugin(dispatcher).admit(write())
+        await plugin.admit(write())
     assert times * PAUSE <= tracker.seconds <= time.perf_counter() - began
 
 
