@@ -3,26 +3,45 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
-def cost(work: Callable[[], object]) -> float:
-    """Return the seconds of CPU time of this thread, the best of five.
+def assert_cheaper(work: Callable[[], object], than: Callable[[], object], factor: float = 1.0) -> None:
+    """Check that work costs less than `factor` times what other work costs.
 
-    The garbage collector is off, because its work depends on the rest of the process."""
+    Both run by turns, so that a busy machine slows both, and their least costs are compared. On a
+    busy machine that takes more rounds."""
+    ours = theirs = math.inf
+    with _without_collection():
+        for number in range(MOST):
+            ours, theirs = min(ours, _once(work)), min(theirs, _once(than))
+            if number + 1 >= LEAST and ours < theirs * factor:
+                return
+    raise AssertionError(f"{ours * 1e3:.2f} ms are not less than {factor:g} times {theirs * 1e3:.2f} ms")
 
-    def once() -> float:
-        started = time.thread_time()
-        work()
-        return time.thread_time() - started
 
+LEAST, MOST = 3, 30
+"""The rounds of a comparison."""
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Switch the garbage collector off, because its work depends on the rest of the process."""
     gc.disable()
     try:
-        return min(once() for _ in range(5))
+        yield
     finally:
         gc.enable()
         gc.collect()
+
+
+def _once(work: Callable[[], object]) -> float:
+    started = time.thread_time()
+    work()
+    return time.thread_time() - started

@@ -219,7 +219,7 @@ async def controllers(clusters: TwoClusters) -> AsyncIterator[None]:
         manager, _, clusters.sources = compose(client)
         task = asyncio.ensure_future(manager.run())
         try:
-            await asyncio.wait_for(manager.started.wait(), 5)
+            await asyncio.wait_for(manager.started.wait(), 30)
             yield
         finally:
             task.cancel()

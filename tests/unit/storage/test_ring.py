@@ -254,6 +254,7 @@ async def test_waking_thousands_is_cheap() -> None:
     started = time.thread_time()
     fill(ring, 1)
     woken = time.thread_time() - started
+    started = time.thread_time()
     await asyncio.gather(*tasks)
     assert seen == [1] * 5000
-    assert woken < 0.5
+    assert woken < 20 * (time.thread_time() - started), "writing is cheaper than what the followers do"

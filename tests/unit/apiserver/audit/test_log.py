@@ -87,7 +87,7 @@ class Written:
         monkeypatch.setattr(log, "_write", announced)
 
     def wait(self) -> None:
-        assert self.done.acquire(timeout=5)
+        assert self.done.acquire(timeout=30)
 
 
 def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import ssl
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -66,10 +65,8 @@ async def test_timeouts(etcd: FakeEtcd) -> None:
     etcd.answer("/kv/range", HANG)
     assert inspect.signature(AioClient).parameters["timeout"].default is None
     async with gateway(etcd) as ours:
-        started = time.monotonic()
         with pytest.raises(Broken, match="not in time"):
-            await ours.call("/kv/range", b"{}", 0.1)
-        assert time.monotonic() - started < 2
+            await asyncio.wait_for(ours.call("/kv/range", b"{}", 0.1), 30)
 
 
 async def test_empty_values(etcd: FakeEtcd) -> None:

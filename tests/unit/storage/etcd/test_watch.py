@@ -166,7 +166,7 @@ async def test_a_revision_that_somebody_saw_is_asked_for(etcd: FakeEtcd) -> None
     items: list[Event | Progress] = []
     begun = asyncio.Event()
     task = asyncio.create_task(watch(store, 5, 9, items=items, begun=begun))
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 30)
     # The initial requests for progress are over. Without a cause there is none for 1000 s.
     await until_idle("etcd-watch-progress")
     etcd.answer("/kv/range", header(9))
@@ -213,7 +213,7 @@ async def test_a_member_that_is_cut_off_from_the_others_is_left(etcds: list[Fake
     store = await started(*etcds)
     begun = asyncio.Event()
     task = asyncio.create_task(watch(store, 5, 7, begun=begun))
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 30)
     assert await store.current_revision() == 7
     assert await task == [put("/a", 6)]
     assert starts(*etcds) == ["5", "5"]
@@ -360,7 +360,7 @@ async def test_closing_ends_a_watch_that_waits(etcd: FakeEtcd) -> None:
     store = await started(etcd)
     begun = asyncio.Event()
     task = asyncio.create_task(watch(store, 5, 9, begun=begun))
-    await asyncio.wait_for(begun.wait(), 5)
+    await asyncio.wait_for(begun.wait(), 30)
     await store.close()
     with pytest.raises(Unavailable, match="closed"):
         await task
