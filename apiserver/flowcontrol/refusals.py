@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -20,20 +20,37 @@ SHOWN, COUNTED = 5, 1000
 
 
 class Refusals:
-    """Counts refused requests by priority level and flow since the last line."""
+    """Counts refused requests by priority level and flow since the last line.
+
+    A flow with more than one of COUNTED refusals is always among those that are counted, however
+    many others there are (the algorithm of Misra and Gries). So no user can hide another one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._told = clock, float("-inf")
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._total = 0
+
+    def __len__(self) -> int:
+        return len(self._counts)
 
     def count(self, level: str, flow: str) -> None:
         """Count a refusal, and log all of them unless that was done a moment ago."""
+        self._total += 1
         if len(self._counts) < COUNTED or (level, flow) in self._counts:
             self._counts[level, flow] += 1
+        else:
+            # Each refusal that is taken off here was counted once, so this costs O(1) for each.
+            self._counts = Counter({key: number - 1 for key, number in self._counts.items() if number > 1})
         if (now := self._clock()) - self._told < EVERY_SECONDS:
             return
-        most = [f"{flow or 'anonymous users'} ({level}): {number}" for (level, flow), number in self._counts.most_common(SHOWN)]
-        others = len(self._counts) - len(most)
-        log.warning("flow control refused requests: %s%s", ", ".join(most), f", and of {others} more" if others else "")
-        self._told = now
+        log.warning("flow control refused requests: %s", ", and ".join(self._named()))
+        self._told, self._total = now, 0
         self._counts.clear()
+
+    def _named(self) -> Iterator[str]:
+        """Yield the flows with the most refusals, and the number of all other refusals."""
+        most = self._counts.most_common(SHOWN)
+        if most:
+            yield ", ".join(f"{flow or 'anonymous users'} ({level}): {number}" for (level, flow), number in most)
+        if others := self._total - sum(number for _, number in most):
+            yield f"{others} of others"
