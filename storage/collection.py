@@ -13,7 +13,7 @@ from storage.contents import Contents
 from storage.ring import Ring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
     from storage.ring import Budget, Subscription
 
@@ -78,14 +78,14 @@ class Collection(Generic[T]):
         """Return the item at the whole key, or None."""
         return self._contents.get(key)
 
-    def range(self, prefix: str = "", *, start: str = "", limit: int = 0) -> list[T]:
+    def range(self, prefix: str = "", *, start: str = "", limit: int = 0) -> Sequence[T]:
         """Return the items whose whole keys begin with `prefix`, in key order, from key `start`
         (inclusive).
 
         `limit` is the largest number of items, 0 for all."""
         return self._contents.range(prefix, start, limit)
 
-    def index(self, name: str, value: Hashable, prefix: str = "", *, start: str = "") -> list[T]:
+    def index(self, name: str, value: Hashable, prefix: str = "", *, start: str = "") -> Sequence[T]:
         """Return the items for which the indexer `name` yields `value`, in key order.
 
         `prefix` and `start` restrict the result as in `range`. Raises KeyError for an unknown

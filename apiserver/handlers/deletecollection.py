@@ -14,7 +14,7 @@ from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response.listbody import ListBody
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from aiohttp import web
 
@@ -38,7 +38,7 @@ async def deletecollection(call: Call, scope: Scope) -> web.StreamResponse:
     return await body.send(call, form)
 
 
-async def _delete_all(scope: Scope, wanted: DeleteRequest, entries: list[Entry]) -> None:
+async def _delete_all(scope: Scope, wanted: DeleteRequest, entries: Sequence[Entry]) -> None:
     waiting = iter(entries)
     try:
         async with asyncio.TaskGroup() as workers:

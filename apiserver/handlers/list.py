@@ -22,6 +22,8 @@ from apiserver.registry.generic.selectors import Selector
 from storage.base import Compacted, FutureRevision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, RequestInfo
@@ -44,7 +46,7 @@ class Page:
     `token` continues the list, "" at the end. `remaining` is the number of objects after this page,
     None if unknown."""
 
-    entries: list[Entry]
+    entries: Sequence[Entry]
     revision: int
     token: str = ""
     remaining: int | None = None
@@ -92,24 +94,27 @@ async def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: st
     selector, limit = options.selector, options.limit
     candidates = labels.narrowed(collection, selector.labels, prefix_of(scope, info, selector), start=start)
     decided = not selector.fields.terms and labels.decides(selector.labels)
-    matching = candidates if decided else await _selected(selector, candidates)
+    matching = candidates if decided else await _selected(selector, candidates, limit)
     if not limit or len(matching) <= limit:
         return Page(matching, revision)
     left = len(matching) - limit
     return _cut(scope, matching[:limit], revision, left, known=not selector)
 
 
-async def _selected(selector: Selector, candidates: list[Entry]) -> list[Entry]:
-    """Return the matching entries. Other requests get their turns meanwhile."""
+async def _selected(selector: Selector, candidates: Sequence[Entry], limit: int) -> list[Entry]:
+    """Return the matching entries: at least one more than `limit`, if there are as many. 0 means
+    all. Other requests get their turns meanwhile."""
     matching: list[Entry] = []
     turn = TURNS.begin()
     for begin in range(0, len(candidates), TRIED):
+        if 0 < limit < len(matching):
+            break
         matching += [entry for entry in candidates[begin : begin + TRIED] if selector.matches(entry)]
         await turn.over()
     return matching
 
 
-def _cut(scope: Scope, entries: list[Entry], revision: int, left: int, *, known: bool) -> Page:
+def _cut(scope: Scope, entries: Sequence[Entry], revision: int, left: int, *, known: bool) -> Page:
     """Return a page that more objects follow."""
     start = entries[-1].key.removeprefix(scope.resource.prefix) + "\0"
     return Page(entries, revision, Token(revision, start, left if known else -1).encode(), left if known else None)

@@ -9,6 +9,7 @@ from apiserver.apis import metal3
 from apiserver.apis.host import ADOPTS, adopted_consumer
 from apiserver.apis.status import ApiError, conflict, method_not_allowed, not_found
 from apiserver.apis.workloadclass import unhealthy_limit
+from apiserver.registry import hardwaredata
 from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, held_back
 from apiserver.registry.claims.conditions import with_conditions
 from apiserver.registry.claims.confirmation import Confirmations
@@ -289,7 +290,7 @@ class BareMetalHostViewRegistry(Registry):
     Workload."""
 
     def __init__(self, cache: WatchCache, claims: Claims, admission: Admission | None = None, group: str = metal3.GROUP) -> None:
-        indexers = {"host": lambda e: [e.fields[".host"]]}
+        indexers = {"host": lambda e: [e.fields[".host"]], **hardwaredata.INDEXERS}
         resource = baremetalhosts(group, view=True)
         strategy = BareMetalHostViewStrategy(resource, claims)
         self.confirmations = strategy.confirmations

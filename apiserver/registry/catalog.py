@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.apis import metal3
+from apiserver.registry import hardwaredata
 from apiserver.registry.baremetalhost import BareMetalHostViewRegistry
 from apiserver.registry.claims.claims import Claims
 from apiserver.registry.generic.regrouped import RegroupedRegistry
@@ -57,5 +58,5 @@ def gateway_views(catalog: Catalog) -> tuple[Registry, ...]:
     """Return the registries of the view's kinds in BMO's group, over the same objects.
 
     Call it before the cache is started."""
-    views = RegroupedRegistry(catalog.views, metal3.GROUP)
+    views = RegroupedRegistry(catalog.views, metal3.GROUP, hardwaredata.INDEXERS)
     return (views, HardwareDataRegistry(views))

@@ -21,6 +21,9 @@ IDENTITY = uuid.UUID("4a2f0c3e-8f0b-5d63-9a54-7f8e3b1c0d92")
 SHOWS = b'"hardware":{'
 """What the JSON of a view contains if it shows hardware. In a string, the quotes would be
 escaped, and no other field of a view has this name and an object as its value."""
+INDEX = "hardware"
+INDEXERS = {INDEX: lambda view: (SHOWS in view.json,)}
+"""The index of views by whether they show hardware."""
 
 
 def hardwaredata(group: str = metal3.GROUP, stored_group: str = "") -> Resource:
@@ -75,7 +78,7 @@ def hardware_of(view: dict[str, Any], kind: Resource, revision: int) -> dict[str
 
 
 class HardwareDataRegistry(Registry):
-    """The registry of HardwareData over the views."""
+    """The registry of HardwareData over the views, which have the INDEXERS."""
 
     def __init__(self, views: Registry) -> None:
         resource = hardwaredata(views.resource.group, views.resource.stored_group)
@@ -83,7 +86,7 @@ class HardwareDataRegistry(Registry):
         def derive(view: Entry) -> Entry | None:
             return _HardwareEntry(view, resource, view.revision) if SHOWS in view.json else None
 
-        super().__init__(resource, views.cache, collection=DerivedCollection(views.collection, derive))
+        super().__init__(resource, views.cache, collection=DerivedCollection(views.collection, derive, INDEX))
         self._views, self._derive = views, derive
 
     def from_history(self, key: str, value: bytes, revision: int) -> Entry | None:

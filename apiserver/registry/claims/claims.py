@@ -103,7 +103,7 @@ class Claims:
         workload = self.workloads.find(namespace, name) if name else None
         return workload is not None and workload.fields[".uid"] == uid
 
-    def views_of_host(self, host_name: str) -> list[Entry]:
+    def views_of_host(self, host_name: str) -> Sequence[Entry]:
         """Return all views that show the host."""
         return self.views.collection.index("host", host_name)
 

@@ -1,12 +1,14 @@
 """Serve the objects of one kind that follow from the stored objects of another kind.
 
 Nothing is stored or kept for them: each is computed when a reader gets it, and has the
-resourceVersion of the object that it follows from.
+resourceVersion of the object that it follows from. An index of the origin knows which objects
+another follows from, so a page of a list costs what the page has, however long the list is.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
 from apiserver.registry.generic.entry import Entry
 from storage.collection import Change, Collection
@@ -20,14 +22,17 @@ if TYPE_CHECKING:
 
 class DerivedCollection(Collection[Entry]):
     """What `derive` returns for the entries of another collection, without those for which it
-    returns None. The derived objects have no labels."""
+    returns None. The derived objects have no labels.
 
-    def __init__(self, origin: Collection[Entry], derive: Derive) -> None:
+    The index `indexed` of `origin` has those for which it returns an entry, under the value
+    True."""
+
+    def __init__(self, origin: Collection[Entry], derive: Derive, indexed: str) -> None:
         super().__init__(origin.prefix, lambda key, value, revision: Entry(key, "", "", revision, value, {}, {}))
-        self._origin, self._derive = origin, derive
+        self._origin, self._derive, self._indexed = origin, derive, indexed
 
     def __len__(self) -> int:
-        return len(self._origin)
+        return self._origin.count(self._indexed, True)
 
     @property
     def revision(self) -> int:
@@ -41,12 +46,12 @@ class DerivedCollection(Collection[Entry]):
         found = self._origin.get(key)
         return self._derive(found) if found is not None else None
 
-    def range(self, prefix: str = "", *, start: str = "", limit: int = 0) -> list[Entry]:
-        found = self._derived(self._origin.range(prefix, start=start))
-        return found[:limit] if limit else found
+    def range(self, prefix: str = "", *, start: str = "", limit: int = 0) -> Sequence[Entry]:
+        found = self._origin.index(self._indexed, True, prefix, start=start)
+        return _Derived(found[:limit] if limit else found, self._derive)
 
-    def index(self, name: str, value: Hashable, prefix: str = "", *, start: str = "") -> list[Entry]:
-        return []
+    def index(self, name: str, value: Hashable, prefix: str = "", *, start: str = "") -> Sequence[Entry]:
+        return ()
 
     def count(self, name: str, value: Hashable) -> int:
         return 0
@@ -54,8 +59,26 @@ class DerivedCollection(Collection[Entry]):
     def subscribe(self, after: int) -> Subscription[Change[Entry]]:
         return _DerivedSubscription(self._origin.subscribe(after), self._derive)
 
-    def _derived(self, entries: Iterable[Entry]) -> list[Entry]:
-        return [found for entry in entries if (found := self._derive(entry)) is not None]
+
+class _Derived(Sequence[Entry]):
+    """The objects that follow from these entries. Each is computed when it is read."""
+
+    def __init__(self, entries: Sequence[Entry], derive: Derive) -> None:
+        self._entries, self._derive = entries, derive
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, index: int) -> Entry: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Entry]: ...
+    def __getitem__(self, index: int | slice) -> Entry | Sequence[Entry]:
+        if isinstance(index, slice):
+            return _Derived(self._entries[index], self._derive)
+        found = self._derive(self._entries[index])
+        assert found is not None, "the index has only entries that another follows from"
+        return found
 
 
 class _DerivedSubscription(Subscription[Change[Entry]]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.selectors import LabelSelector, Requirement
@@ -19,7 +19,7 @@ def indexer(entry: Entry) -> Iterable[tuple[str, str]]:
     return entry.labels.items()
 
 
-def narrowed(collection: Collection[Entry], selector: LabelSelector, prefix: str, *, start: str = "") -> list[Entry]:
+def narrowed(collection: Collection[Entry], selector: LabelSelector, prefix: str, *, start: str = "") -> Sequence[Entry]:
     """Return the entries of a range that may match the selector (see Collection.range).
 
     The caller must still test each entry unless `decides` is true. The collection must have the

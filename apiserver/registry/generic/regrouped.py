@@ -17,18 +17,20 @@ from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from apiserver.registry.generic.context import Context, DeleteOptions
 
 
 class RegroupedRegistry(Registry):
-    """The objects of `inner` in `group`. Create it before the watch cache starts."""
+    """The objects of `inner` in `group`, with their own `indexers`.
 
-    def __init__(self, inner: Registry, group: str) -> None:
+    Create it before the watch cache starts."""
+
+    def __init__(self, inner: Registry, group: str, indexers: Mapping[str, Callable[[Entry], Iterable[Hashable]]] | None = None) -> None:
         resource = replace(inner.resource, group=group, stored_group=inner.resource.group)
         self._inner, self._own, self._stored = inner, resource.api_version, inner.resource.api_version
-        super().__init__(resource, inner.cache, convert=lambda obj: in_group(obj, self._own))
+        super().__init__(resource, inner.cache, indexers=indexers, convert=lambda obj: in_group(obj, self._own))
 
     async def create(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> Entry:
         """Create the object in the other registry. See Registry."""

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from apiserver.apis.metal3 import HardwareData
 from apiserver.apis.status import ApiError
+from apiserver.handlers.list import page
+from apiserver.handlers.request.call import RequestInfo
+from apiserver.handlers.request.options import list_options
+from apiserver.handlers.scope import Scope
+from apiserver.handlers.watchers.registry import Watches
+from apiserver.registry import hardwaredata
+from apiserver.registry.generic.derived import DerivedCollection
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries, report
+
+if TYPE_CHECKING:
+    from apiserver.registry.generic.entry import Entry
 
 HARDWARE = {"cpu": {"arch": "x86_64", "count": 64}, "ramMebibytes": 262144, "nics": [{"name": "eno1", "mac": "00:11:22:33:44:55"}]}
 
@@ -93,4 +103,34 @@ async def test_history_has_it_as_the_views_were(registries: Registries) -> None:
     (found,) = [registries.catalog.hardware.from_history(item.key, item.value, item.revision) for item in page.items]
     assert found is not None
     assert found.object() == registries.catalog.hardware.get("tenant-a", "node-0").object()
-    assert registries.catalog.hardware.collection.index("label", ("rack", "r1")) == [], "it has no labels"
+    assert registries.catalog.hardware.collection.index("labels", ("rack", "r1")) == (), "it has no labels"
+
+
+@pytest.mark.parametrize("selector", ["", "metadata.name!=none"])
+async def test_a_page_costs_what_it_has(registries: Registries, selector: str) -> None:
+    """Count what is computed for a list in pages of one object."""
+    count, computed = 120, 0
+    for number in range(count):
+        host = await registries.add_host(f"node-{number:03}", offers=("tenant-a",))
+        hardware: dict[str, Any] = {"hardware": HARDWARE} if number % 6 else {}
+        await registries.report(host, {"available": True, "report": report(f"node-{number:03}", **hardware)})
+    registry = registries.catalog.hardware
+
+    def counted(view: Entry) -> Entry | None:
+        nonlocal computed
+        computed += 1
+        return registry.from_history(view.key, view.json.replace(b'"resourceVersion":"%d",' % view.revision, b"", 1), view.revision)
+
+    registry.collection = DerivedCollection(registries.views.collection, counted, hardwaredata.INDEX)
+    scope, info = Scope(registry, Watches()), RequestInfo(verb="list", path="/", namespace="tenant-a")
+    seen, more = [], {"limit": "1", **({"fieldSelector": selector} if selector else {})}
+    while True:
+        found = await page(scope, info, list_options(more, registry.resource))
+        seen += [entry.name for entry in found.entries]
+        if not found.token:
+            break
+        more["continue"] = found.token
+    assert seen == [f"node-{number:03}" for number in range(count) if number % 6] == names(registries, "tenant-a")
+    assert len(registry.collection) == len(seen)
+    each = 1 if not selector else 1 + 16  # objects are matched sixteen at a time
+    assert computed <= (len(seen) + 1) * (each + 2)
