@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, Handler, RequestInfo
+    from apiserver.handlers.timings import Timings
     from apiserver.registry.generic.registry import Registry
 
 VERBS: Mapping[str, Callable[[Call, Scope], Awaitable[web.StreamResponse]]] = {
@@ -64,11 +65,16 @@ class Api:
     stops: watches then end as complete responses with a last bookmark."""
 
     def __init__(
-        self, registries: Sequence[Registry], *, version: Version | None = None, extra: Mapping[str, Handler] | None = None
+        self,
+        registries: Sequence[Registry],
+        *,
+        version: Version | None = None,
+        extra: Mapping[str, Handler] | None = None,
+        timings: Timings | None = None,
     ) -> None:
         resources = [registry.resource for registry in registries]
         version = version or Version()
-        self.watches = Watches()
+        self.watches = Watches(timings)
         self._routes: dict[tuple[str, str, str, str], _Route] = {}
         for registry in registries:
             self._add(registry)

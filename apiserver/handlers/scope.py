@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource
 
 READS, LISTS = ("get", "list", "watch"), ("list", "deletecollection")
-PATIENCE = 3.0
-"""The seconds to wait for a resourceVersion from the future (kube-apiserver's blockTimeout)."""
 
 
 @dataclass(slots=True)
@@ -56,7 +54,7 @@ class Scope:
 
 async def fresh(scope: Scope, verb: str, query: Mapping[str, str]) -> None:
     """Wait until the state is as fresh as the request requires. Raises ApiError (504) after
-    PATIENCE.
+    Timings.future.
 
     A write decides by current data, including what another replica has just acknowledged. A read
     is linearizable without resourceVersion, takes any state for 0, and otherwise none that is older
@@ -66,7 +64,7 @@ async def fresh(scope: Scope, verb: str, query: Mapping[str, str]) -> None:
         await cache.confirm()
     if revision:
         try:
-            await cache.wait_for(revision, PATIENCE)
+            await cache.wait_for(revision, scope.watches.timings.future)
         except FutureRevision as error:
             raise too_large_revision(error.revision, error.current) from None
 

@@ -30,12 +30,10 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.scope import Scope
     from apiserver.handlers.watchers.broadcaster import Broadcaster
-    from apiserver.handlers.watchers.unreadbytes import UnreadBytes
+    from apiserver.handlers.watchers.registry import Watches
     from apiserver.registry.generic.entry import Entry
     from storage.cache import Change, Subscription
 
-BOOKMARKS = 60.0
-"""The approximate seconds between two bookmarks."""
 SHORTEST, LONGEST = 1800.0, 3600.0
 """The range of seconds of a watch without timeoutSeconds.
 
@@ -48,13 +46,8 @@ PAUSED = 64 * 1024
 """The bytes in the buffer beyond which the transport pauses the writer (the high-water mark).
 
 Such bytes count as unread."""
-SLOW = 30.0
-"""The seconds that a client may take to make room for a piece."""
-INITIAL, RATE = 60.0, 1024 * 1024
-"""The seconds that a client has for the initial events, plus one second for each RATE bytes.
-
-Until the client has them, the watch holds the objects as they were at its beginning. No history
-counts those."""
+RATE = 1024 * 1024
+"""The bytes of initial events for which a client has another second (see Timings.initial)."""
 PAID = 0.0002
 """The seconds of CPU time above which a delivery is charged, instead of only being recorded."""
 AT_ONCE, BYTES = 64, 256 * 1024
@@ -77,7 +70,7 @@ async def watch(call: Call, scope: Scope) -> web.StreamResponse:
     # The connection closes with the watch. So the client does not send its next request to a server
     # that may be stopping, and after each watch it may reach another replica.
     response.force_close()
-    stream = _Stream(call, response, frames, options, scope.watches.unread)
+    stream = _Stream(call, response, frames, options, scope.watches)
     with scope.watches.running(call.info):
         if scope.watches.stopping:
             stream.end_at_once()
@@ -111,9 +104,10 @@ class _Stream:
 
     It follows a Broadcaster while it is up to date, and catches up in its own task otherwise."""
 
-    def __init__(self, call: Call, response: web.StreamResponse, frames: Frames, options: ListOptions, unread: UnreadBytes) -> None:
+    def __init__(self, call: Call, response: web.StreamResponse, frames: Frames, options: ListOptions, watches: Watches) -> None:
         self.options = options
-        self._call, self._response, self._frames, self._unread = call, response, frames, unread
+        self._call, self._response, self._frames = call, response, frames
+        self._unread, self._timings = watches.unread, watches.timings
         self._loop = asyncio.get_running_loop()
         self._end = self._loop.time() + (options.timeout or random.uniform(SHORTEST, LONGEST))
         self._subscription: Subscription[Change[Entry]] | None = None
@@ -132,7 +126,7 @@ class _Stream:
         bookmark."""
         await self._response.prepare(self._call.http)
         waiting: list[bytes] = []
-        size, turn, until = 0, TURNS.begin(), self._loop.time() + INITIAL
+        size, turn, until = 0, TURNS.begin(), self._loop.time() + self._timings.initial
         for frame in self._frames.initial(entries):
             waiting.append(frame)
             size += len(frame)
@@ -248,7 +242,7 @@ class _Stream:
             return
         user = self._call.user.name if self._call.user is not None else ""
         try:
-            async with asyncio.timeout(SLOW):
+            async with asyncio.timeout(self._timings.slow):
                 with self._unread.waiting(user, transport.get_write_buffer_size(), transport.abort):
                     await self._call.http.writer.drain()
         except TimeoutError:
@@ -260,7 +254,7 @@ class _Stream:
         return ConnectionResetError(why)
 
     def _next_bookmark(self) -> float:
-        return self._loop.time() + BOOKMARKS * random.uniform(0.9, 1.1)
+        return self._loop.time() + self._timings.bookmarks * random.uniform(0.9, 1.1)
 
     def _gone(self) -> bool:
         transport = self._call.http.transport

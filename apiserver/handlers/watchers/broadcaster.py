@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-COALESCE = 0.015
-"""The shortest time in seconds between two rounds."""
-LONGEST = 0.06
-"""The longest time in seconds between two rounds, even if rounds take too long."""
+SHORTEST, LONGEST = 0.015, 0.06
+"""The least and the most seconds between two rounds."""
 REST = 3.0
 """The ratio of the pause to the preceding round. It leaves most of the time to other work."""
 AT_ONCE, TURN = 64, 0.001
@@ -46,10 +44,12 @@ class Follower(Protocol):
 
 
 class Broadcaster:
-    """The followers of one collection. It works only while there are any."""
+    """The followers of one collection. It works only while there are any.
 
-    def __init__(self, collection: Collection[Entry]) -> None:
-        self._collection = collection
+    `shortest` and `longest` are the seconds between two rounds, even if rounds take too long."""
+
+    def __init__(self, collection: Collection[Entry], *, shortest: float = SHORTEST, longest: float = LONGEST) -> None:
+        self._collection, self._shortest, self._longest = collection, shortest, longest
         self._followers: dict[Follower, None] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -81,7 +81,7 @@ class Broadcaster:
                 return
             started = clock()
             await self._round()
-            await asyncio.sleep(min(max(COALESCE, REST * (clock() - started)), LONGEST))
+            await asyncio.sleep(min(max(self._shortest, REST * (clock() - started)), self._longest))
 
     async def _round(self) -> None:
         began = now = time.thread_time()

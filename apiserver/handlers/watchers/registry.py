@@ -7,6 +7,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from apiserver.handlers.timings import Timings
 from apiserver.handlers.watchers.unreadbytes import UnreadBytes
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 class Watches:
     """The tasks that serve watches. `unread` counts the bytes that their clients have not read."""
 
-    def __init__(self) -> None:
+    def __init__(self, timings: Timings | None = None) -> None:
+        self.timings = timings or Timings()
         self.stopping = False
         self.unread = UnreadBytes()
         self._tasks: set[asyncio.Task[object]] = set()

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from apiserver.handlers.request.negotiation import JSON
+from apiserver.handlers.timings import Timings
 from tests.unit.apiserver.handlers.conftest import PREFIX
 
 if TYPE_CHECKING:
@@ -88,8 +89,8 @@ async def test_a_version_that_has_not_come_yet_is_waited_for(service: Service) -
     assert status == 200
 
 
-async def test_a_version_from_another_life_is_refused(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.handlers.scope.PATIENCE", 0.01)
+async def test_a_version_from_another_life_is_refused(service: Service) -> None:
+    service.api.watches.timings = Timings(future=0.01)
     await service.make("a")
     async with service.session.get(f"{PREFIX}/namespaces/ns/widgets/a", params={"resourceVersion": "999"}) as response:
         found = await response.json()

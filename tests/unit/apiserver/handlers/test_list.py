@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from apiserver.handlers.response.continuetoken import Token
+from apiserver.handlers.timings import Timings
 from tests.unit.apiserver.handlers.conftest import PREFIX
 
 if TYPE_CHECKING:
@@ -130,8 +131,8 @@ async def test_a_token_leads_nowhere_else(service: Service) -> None:
     assert status == 400
 
 
-async def test_versions(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.handlers.scope.PATIENCE", 0.01)
+async def test_versions(service: Service) -> None:
+    service.api.watches.timings = Timings(future=0.01)
     then = (await service.make("a"))["metadata"]["resourceVersion"]
     await service.make("b")
     assert names((await service.ask("GET", "widgets", query={"resourceVersion": "0"}))[1]) == ["a", "b"]

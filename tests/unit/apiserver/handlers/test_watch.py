@@ -10,6 +10,7 @@ import orjson
 import pytest
 from aiohttp import ClientError
 
+from apiserver.handlers.timings import Timings
 from apiserver.handlers.watch import BYTES, _Stream
 from apiserver.handlers.watchers.frames import Frames
 from tests.unit.apiserver.handlers.conftest import HISTORY, PREFIX
@@ -179,14 +180,14 @@ async def test_whoever_falls_behind_has_to_list_anew(service: Service, monkeypat
     assert (event["type"], event["object"]["code"]) == ("ERROR", 410)
 
 
-async def test_a_version_from_another_life_is_refused(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.handlers.scope.PATIENCE", 0.01)
+async def test_a_version_from_another_life_is_refused(service: Service) -> None:
+    service.api.watches.timings = Timings(future=0.01)
     status, found = await service.ask("GET", "widgets", query={"watch": "true", "resourceVersion": "999"})
     assert (status, found["details"]["causes"][0]["reason"]) == (504, "ResourceVersionTooLarge")
 
 
-async def test_bookmarks_come_while_nothing_happens(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.handlers.watch.BOOKMARKS", 0.02)
+async def test_bookmarks_come_while_nothing_happens(service: Service) -> None:
+    service.api.watches.timings = Timings(bookmarks=0.02)
     async with watching(service, query={"allowWatchBookmarks": "true"}) as watch:
         await service.ask("POST", f"{PREFIX}/racks", {"apiVersion": "example.com/v1", "kind": "Rack", "metadata": {"name": "r"}})
         wanted = service.cache.revision
@@ -234,8 +235,8 @@ async def test_a_client_that_goes_away_is_noticed(service: Service) -> None:
         await service.api.watches.ended()
 
 
-async def test_a_client_that_does_not_read_is_cut(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.handlers.watch.SLOW", 0.05)
+async def test_a_client_that_does_not_read_is_cut(service: Service) -> None:
+    service.api.watches.timings = Timings(slow=0.05)
     large: dict[str, Any] = {"annotations": {"a": "x" * 250_000}}
     # These objects are more than the sockets' buffers hold.
     await asyncio.gather(*(service.make(f"w{number}", **large) for number in range(60)))
@@ -305,8 +306,8 @@ async def test_a_piece_has_few_bytes_however_much_is_new(service: Service, monke
     assert max(pieces) < BYTES + 110_000
 
 
-async def test_a_client_that_takes_too_long_for_the_initial_events_is_cut(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.handlers.watch.INITIAL", -10.0)
+async def test_a_client_that_takes_too_long_for_the_initial_events_is_cut(service: Service) -> None:
+    service.api.watches.timings = Timings(initial=-10.0)
     for number in range(12):
         await service.make(f"w{number}", annotations={"a": "x" * 100_000})
     async with watching(service) as watch:

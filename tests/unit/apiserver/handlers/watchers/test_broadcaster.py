@@ -15,8 +15,6 @@ from storage.collection import Collection
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    import pytest
-
     from apiserver.registry.generic.entry import Entry
     from storage.cache import Change, Subscription
 
@@ -74,8 +72,8 @@ async def turns(number: int = 20) -> None:
 
 
 @asynccontextmanager
-async def following(items: Collection[Entry], count: int) -> AsyncIterator[tuple[Broadcaster, list[Reader]]]:
-    out, readers = Broadcaster(items), [Reader(items.subscribe(1)) for _ in range(count)]
+async def following(items: Collection[Entry], count: int, **pauses: float) -> AsyncIterator[tuple[Broadcaster, list[Reader]]]:
+    out, readers = Broadcaster(items, **pauses), [Reader(items.subscribe(1)) for _ in range(count)]
     for reader in readers:
         out.join(reader)
     await turns()
@@ -85,10 +83,9 @@ async def following(items: Collection[Entry], count: int) -> AsyncIterator[tuple
     assert len(out) == 0
 
 
-async def test_the_first_change_goes_out_at_once_and_the_next_ones_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COALESCE", 0.05)
+async def test_the_first_change_goes_out_at_once_and_the_next_ones_together() -> None:
     items = collection()
-    async with following(items, module.AT_ONCE + 2) as (_, readers):
+    async with following(items, module.AT_ONCE + 2, shortest=0.05) as (_, readers):
         write(items, 2)
         await turns()
         assert all(reader.rounds == [[2]] for reader in readers)
@@ -101,11 +98,9 @@ async def test_the_first_change_goes_out_at_once_and_the_next_ones_together(monk
         assert all(reader.rounds == [[2], [3, 4, 5]] for reader in readers)
 
 
-async def test_one_without_room_is_left_out_and_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COALESCE", 0)
-    monkeypatch.setattr(module, "LONGEST", 0)
+async def test_one_without_room_is_left_out_and_may_come_back() -> None:
     items = collection()
-    async with following(items, 2) as (out, (slow, other)):
+    async with following(items, 2, shortest=0, longest=0) as (out, (slow, other)):
         slow.room = False
         write(items, 2)
         await turns()
@@ -140,11 +135,9 @@ async def test_the_end_of_the_storage_is_told_to_all() -> None:
         assert [str(reader.failure) for reader in readers] == ["over", "over"]
 
 
-async def test_a_break_in_the_history_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "COALESCE", 0)
-    monkeypatch.setattr(module, "LONGEST", 0)
+async def test_a_break_in_the_history_is_survived() -> None:
     items = collection()
-    async with following(items, 0) as (out, _):
+    async with following(items, 0, shortest=0, longest=0) as (out, _):
         before = Reader(items.subscribe(1))
         before.room = False
         out.join(before)
