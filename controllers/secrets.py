@@ -58,9 +58,10 @@ class Secrets:
         class_names: Callable[[str], bool],
         most: int = MOST,
         most_of_namespace: int = MOST_OF_NAMESPACE,
+        trust: float = TRUST,
     ) -> None:
         self._client, self._tenants_name, self._class_names = client, tenants_name, class_names
-        self._most, self._most_of_namespace = most, most_of_namespace
+        self._most, self._most_of_namespace, self._trust = most, most_of_namespace, trust
         self._handlers: list[Callable[[str], None]] = []
         self._known: dict[str, tuple[str, float]] = {}
         self._watched: dict[str, asyncio.Task[None] | None] = {}
@@ -211,7 +212,7 @@ class Secrets:
         if not (self._class_names(key) or self._tenants_name(key)):
             return
         before = self._known.get(key, ("", 0.0))[0]
-        self._known[key] = version, asyncio.get_running_loop().time() + TRUST
+        self._known[key] = version, asyncio.get_running_loop().time() + self._trust
         if version != before:
             for handler in self._handlers:
                 handler(key)

@@ -50,10 +50,10 @@ class CertificateVerifier:
 
     Verdicts are cached by the chain's fingerprint: acceptance at most while all certificates of the
     chain are valid, refusal for a few seconds. A new bundle clears the cache. `clock` returns
-    seconds since the epoch."""
+    seconds since the epoch. `most` is the number of verdicts that are cached."""
 
-    def __init__(self, bundle: Sequence[x509.Certificate] = (), clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self, bundle: Sequence[x509.Certificate] = (), clock: Callable[[], float] = time.time, most: int = REMEMBERED) -> None:
+        self._clock, self._most = clock, most
         self._verdicts: dict[bytes, tuple[float, str]] = {}
         self._bundle: frozenset[x509.Certificate] = frozenset()
         self._store: Store | None = None
@@ -76,7 +76,7 @@ class CertificateVerifier:
         known = self._verdicts.get(peer.fingerprint)
         if known is None or known[0] <= now:
             known = self._judge(peer, now)
-            if len(self._verdicts) >= REMEMBERED:
+            if len(self._verdicts) >= self._most:
                 self._verdicts.pop(next(iter(self._verdicts)))
             self._verdicts[peer.fingerprint] = known
         if known[1]:

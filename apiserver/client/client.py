@@ -35,7 +35,6 @@ APPLY = "application/apply-patch+yaml"
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
-RELOAD_AT_MOST_EVERY = 10.0
 CONNECT_TIMEOUT = 10.0
 READ_BUFFER = 2**21
 
@@ -54,7 +53,8 @@ class Client:
 
     `source` is a kubeconfig's path, a kubeconfig as a dict, or None for the pod's service account.
     A dict comes from a secret, so it may not name files or programs. `at` is the server for its
-    credentials, if it is another one. Every method raises ApiException, Unreachable if there is no
+    credentials, if it is another one. After a 401, the configuration is read again, at most once in
+    `reload_every` seconds. Every method raises ApiException, Unreachable if there is no
     answer, or BadConfig. Writes raise Fenced as soon as another replica may lead. Namespace ""
     means all namespaces, or a cluster-scoped kind.
     """
@@ -66,10 +66,11 @@ class Client:
         context: str | None = None,
         at: Endpoint | None = None,
         timeout: float = 30.0,
+        reload_every: float = 10.0,
         user_agent: str = "metal3-workloads-controllers",
     ) -> None:
         self._source, self._context, self._at = source, context, at
-        self._timeout = timeout
+        self._timeout, self._reload_every = timeout, reload_every
         self._user_agent = user_agent
         self._access: Access | None = None
         self._host = ""
@@ -361,7 +362,7 @@ class Client:
 
         Returns False if that was done just now."""
         async with self._loading:
-            if asyncio.get_running_loop().time() - self._loaded_at < RELOAD_AT_MOST_EVERY:
+            if asyncio.get_running_loop().time() - self._loaded_at < self._reload_every:
                 return False
             old = self._session
             try:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False)
-TRY_AGAIN = 30.0
+RETRY = 30.0
 """The seconds for which requests use kube-apiserver after the server could not be reached
 directly."""
 
@@ -39,11 +39,12 @@ class ShortcutClient(Client):
     """A Client with a direct connection to one server.
 
     `url` is the server's address, `groups` are its API groups, and `api_service` is the name of one
-    of its APIServices. We must be allowed to get that."""
+    of its APIServices. We must be allowed to get that. A server that cannot be reached is
+    tried again after `retry` seconds."""
 
-    def __init__(self, source: Source, *, url: str, groups: Sequence[str], api_service: str, **options: Any) -> None:
+    def __init__(self, source: Source, *, url: str, groups: Sequence[str], api_service: str, retry: float = RETRY, **options: Any) -> None:
         super().__init__(source, **options)
-        self._url, self._api_service = url.rstrip("/"), api_service
+        self._url, self._api_service, self._retry = url.rstrip("/"), api_service, retry
         self._prefixes = tuple(f"/apis/{group}/" for group in groups)
         self._options = options
         self._direct: Client | None = None
@@ -106,7 +107,7 @@ class ShortcutClient(Client):
             direct = Client(self._source, at=at, **self._options)
             await direct.open()
         except (ApiException, BadConfig) as error:
-            self._not_before = asyncio.get_running_loop().time() + TRY_AGAIN
+            self._not_before = asyncio.get_running_loop().time() + self._retry
             log.warning("%s cannot be used: %s: requests go through kube-apiserver", self._url, describe(error))
             return
         self._direct = direct
@@ -118,9 +119,9 @@ class ShortcutClient(Client):
         Its APIService is read again then, because the authority of its certificate may have
         changed. Running requests continue."""
         if self._direct is direct:
-            self._not_before = asyncio.get_running_loop().time() + TRY_AGAIN
+            self._not_before = asyncio.get_running_loop().time() + self._retry
             self._direct, self._left = None, direct
-            log.warning("%s: %s: requests go through kube-apiserver for %g s", self._url, why, TRY_AGAIN)
+            log.warning("%s: %s: requests go through kube-apiserver for %g s", self._url, why, self._retry)
 
 
 def endpoint(api_service: Object, url: str) -> Endpoint:

@@ -82,9 +82,9 @@ class _Queues:
     """The state of one priority level. `rejected` counts refusals by reason. `refuse` is called with
     the flow of each. `waited` is called with the time in the queue, and whether it led to seats."""
 
-    def __init__(self, level: _Level, total: int, refuse: Callable[[str], None]) -> None:
+    def __init__(self, level: _Level, total: int, patience: float, refuse: Callable[[str], None]) -> None:
         seats = max(1, total * level.percent // 100)
-        self.level, self._refuse = level, refuse
+        self.level, self._patience, self._refuse = level, patience, refuse
         self.set = QueueSet(seats, max(1, seats // level.part))
         self.dispatched = 0
         self.waited: Callable[[float, bool], None] = lambda seconds, executed: None
@@ -123,7 +123,7 @@ class _Queues:
     async def _wait(self, key: str, ticket: Ticket, woken: asyncio.Future[None]) -> None:
         try:
             with track_wait():
-                async with asyncio.timeout(QUEUE_SECONDS):
+                async with asyncio.timeout(self._patience):
                     await woken
         except TimeoutError:
             if ticket.started is None:
@@ -159,13 +159,20 @@ class FlowControl:
     controllers: names of users with the level of our own controllers; a name that ends in a colon
     is a prefix.
 
+    queue_seconds: the longest time that a request waits for its seats.
+
     objects: returns the number of objects of a (group, resource)."""
 
     def __init__(
-        self, reading: int = READING_INFLIGHT, mutating: int = MUTATING_INFLIGHT, controllers: Iterable[str] = CONTROLLERS
+        self,
+        reading: int = READING_INFLIGHT,
+        mutating: int = MUTATING_INFLIGHT,
+        controllers: Iterable[str] = CONTROLLERS,
+        *,
+        queue_seconds: float = QUEUE_SECONDS,
     ) -> None:
-        refusals = Refusals()
-        self.levels = {name: _Queues(level, reading + mutating, partial(refusals.count, name)) for name, level in LEVELS.items()}
+        refusals, seats = Refusals(), reading + mutating
+        self.levels = {name: _Queues(level, seats, queue_seconds, partial(refusals.count, name)) for name, level in LEVELS.items()}
         self.current = {"readOnly": 0, "mutating": 0}
         self.loop = LoopTime()
         self.objects: Callable[[str, str], int] = lambda group, resource: 0

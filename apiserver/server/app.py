@@ -24,7 +24,7 @@ from apiserver.handlers.dispatch import Api
 from apiserver.server.background import Background
 from apiserver.server.connections import Connections
 from apiserver.server.flowmetrics import flow_control_metrics
-from apiserver.server.health import Check, Health
+from apiserver.server.health import CHECK_SECONDS, Check, Health
 from apiserver.server.memory import FreedMemory, keep_freed_memory
 from apiserver.server.metrics import Metrics, watch_labels
 from apiserver.server.storagemetrics import storage_metrics
@@ -95,6 +95,8 @@ class Config:
     registrations: whether kube-apiserver passes requests on, for /readyz?verbose and /metrics; the
     App runs it.
 
+    check_seconds: the longest time of a check.
+
     drain_seconds: the time for running requests to end when stopping.
 
     auditor, audit_log: what is recorded of requests, and where; the App starts and closes the log.
@@ -123,6 +125,7 @@ class Config:
     port: int = 0
     flow_control: FlowControl = field(default_factory=FlowControl)
     request_seconds: float = DEFAULT_SECONDS
+    check_seconds: float = CHECK_SECONDS
     drain_seconds: float = 4.0
     collectors: Sequence[Collector] = ()
     delay_seconds: float = 0.0
@@ -149,7 +152,7 @@ class App:
         self._stopping = False
         served = [(one.resource.group, one.resource.version, one.resource.plural) for one in config.registries]
         self.metrics, self.watchdog = Metrics(served), Watchdog()
-        self.health = Health()
+        self.health = Health(config.check_seconds)
         extra = {"/metrics": self.metrics.handle, **dict.fromkeys(("/healthz", "/livez", "/readyz"), self.health.handle)}
         self.api = Api(config.registries, extra=extra)
         config.flow_control.objects = self._objects

@@ -23,14 +23,15 @@ EVERY_SECONDS = 30.0
 
 
 class Background:
-    """The tasks of one server."""
+    """The tasks of one server. `first_pause`: see FIRST_PAUSE."""
 
-    def __init__(self) -> None:
+    def __init__(self, first_pause: float = FIRST_PAUSE) -> None:
+        self._first_pause = first_pause
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Keep `run` running until `stop`, or until it returns."""
-        self._tasks.append(asyncio.create_task(_keep_running(name, run), name=name))
+        self._tasks.append(asyncio.create_task(_keep_running(name, run, self._first_pause), name=name))
 
     async def stop(self) -> None:
         """Cancel all tasks."""
@@ -40,9 +41,9 @@ class Background:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
+async def _keep_running(name: str, run: Callable[[], Awaitable[None]], first_pause: float) -> None:
     clock = asyncio.get_running_loop().time
-    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
+    backoff = Backoff(first_pause, LONGEST_PAUSE)
     while True:
         began = clock()
         try:

@@ -30,9 +30,11 @@ class Health:
     """Checks of two kinds: a failing `live` check needs a restart, a failing `ready` check means no
     service.
 
-    /healthz, the old path, is equivalent to /livez."""
+    /healthz, the old path, is equivalent to /livez. A check that takes longer than `check_seconds`
+    has failed."""
 
-    def __init__(self) -> None:
+    def __init__(self, check_seconds: float = CHECK_SECONDS) -> None:
+        self._check_seconds = check_seconds
         self._live: dict[str, Check] = {"ping": _ping}
         self._ready: dict[str, Check] = {"ping": _ping}
         self._advice: dict[str, Callable[[], str]] = {}
@@ -65,25 +67,24 @@ class Health:
                 return _text(500 if words else 200, words or "ok")
             if single not in checks:
                 raise path_not_found()
-            failed = await _failures({single: checks[single]})
+            failed = await self._failures({single: checks[single]})
             return _text(500, f"internal server error: {single} failed") if failed else _text(200, "ok")
         excluded = set(call.http.query.getall("exclude", ()))
         wanted = {name: check for name, check in checks.items() if name not in excluded}
-        failed = await _failures(wanted)
+        failed = await self._failures(wanted)
         if not failed and "verbose" not in call.query:
             return _text(200, "ok")
         advice = {name: report() for name, report in self._advice.items() if endpoint == "readyz" and name not in excluded}
         return _text(500 if failed else 200, _report(endpoint, checks, excluded - self._advice.keys(), failed, advice))
 
+    async def _failures(self, checks: dict[str, Check]) -> set[str]:
+        outcomes = await asyncio.gather(*(_passes(name, check, self._check_seconds) for name, check in checks.items()))
+        return {name for name, passed in zip(checks, outcomes, strict=True) if not passed}
 
-async def _failures(checks: dict[str, Check]) -> set[str]:
-    outcomes = await asyncio.gather(*(_passes(name, check) for name, check in checks.items()))
-    return {name for name, passed in zip(checks, outcomes, strict=True) if not passed}
 
-
-async def _passes(name: str, check: Check) -> bool:
+async def _passes(name: str, check: Check, seconds: float) -> bool:
     try:
-        async with asyncio.timeout(CHECK_SECONDS):
+        async with asyncio.timeout(seconds):
             await check()
     except Exception as error:
         log.warning("health check %s failed: %s", name, error or type(error).__name__)

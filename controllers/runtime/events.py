@@ -63,10 +63,12 @@ def _log(about: Object, type_: str, reason: str, message: str) -> None:
 
 
 class EventRecorder:
-    """Records events at once, and writes them in `run`. `component` is the reporting component."""
+    """Records events at once, and writes them in `run`. `component` is the reporting component.
 
-    def __init__(self, client: Client, component: str) -> None:
-        self._client, self._component = client, component
+    Beyond a burst, at most `per_second` events are written each second."""
+
+    def __init__(self, client: Client, component: str, *, per_second: float = PER_SECOND) -> None:
+        self._client, self._component, self._per_second = client, component, per_second
         self._pending: OrderedDict[Identity, tuple[Object, int]] = OrderedDict()
         self._wanted = asyncio.Event()
         self._series: OrderedDict[Identity, _Series] = OrderedDict()
@@ -93,7 +95,7 @@ class EventRecorder:
             self._wanted.clear()
             while self._pending:
                 if len(self._pending) > BURST:
-                    await asyncio.sleep(1 / PER_SECOND)
+                    await asyncio.sleep(1 / self._per_second)
                 identity, (about, times) = self._pending.popitem(last=False)
                 try:
                     await self._write(identity, about, times)

@@ -45,12 +45,14 @@ class Timing:
 
     Another replica takes over `duration` after the last renewal that it saw. The leader renews
     every `retry`, and steps down if that has failed for `renew_deadline`. That is before any other
-    replica may take over, whatever the clocks say.
+    replica may take over, whatever the clocks say. A replica is unhealthy if the API server has not
+    answered about the lease for `patience`.
     """
 
     duration: float = 8.0
     renew_deadline: float = 5.0
     retry: float = 1.0
+    patience: float = PATIENCE_SECONDS
 
     def __post_init__(self) -> None:
         if not 0 < self.retry < self.renew_deadline < self.duration:
@@ -108,7 +110,7 @@ class LeaseElector:
         if self._answered is None:
             return "the API server has not been asked for the lease yet, or did not answer"
         silent = asyncio.get_running_loop().time() - self._answered
-        return f"the API server has not answered about the lease for {silent:.0f} s" if silent > PATIENCE_SECONDS else None
+        return f"the API server has not answered about the lease for {silent:.0f} s" if silent > self._timing.patience else None
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         while not await self._hold():  # noqa: ASYNC110 (polls the server)

@@ -64,9 +64,12 @@ def gzipped(data: bytes) -> bytes:
 
 
 class Segments:
-    """Compresses lists, and caches the segments that were used last, up to `kept` bytes."""
+    """Compresses lists, and caches the segments that were used last, up to `kept` bytes.
 
-    def __init__(self, kept: int = KEPT) -> None:
+    A segment has up to `largest` items."""
+
+    def __init__(self, kept: int = KEPT, largest: int = LARGEST) -> None:
+        self._largest = largest
         self._segments: Bounded[tuple[int, ...], _Segment] = Bounded(kept)
 
     @property
@@ -80,7 +83,7 @@ class Segments:
         `keep` is true if the same items are likely to be requested again. Other requests get their
         turn during long compressions."""
         parts, crc, size, turn = [HEADER], 0, 0, TURNS.begin()
-        for number, cut in enumerate(_cuts(items)):
+        for number, cut in enumerate(_cuts(items, self._largest)):
             # The key of a segment is its size and the hashes of its items. Hashes are computed once
             # per object, and are secret (siphash with a random key). Items as keys would keep the
             # states of deleted objects, a thousand times as large as their compressed form.
@@ -99,12 +102,12 @@ class Segments:
         return [*parts, last.data, END, struct.pack("<II", crc, size & 0xFFFFFFFF)]
 
 
-def _cuts(items: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
+def _cuts(items: Sequence[bytes], largest: int) -> Iterator[tuple[bytes, ...]]:
     """Yield the items in segments. Only the items at a border decide where it is."""
     borders = [index for index, number in enumerate(map(hash, items)) if not number & SEGMENT_MASK]
     for start, end in pairwise([0, *borders, len(items)]):
-        for low in range(start, end, LARGEST):
-            yield tuple(items[low : min(low + LARGEST, end)])
+        for low in range(start, end, largest):
+            yield tuple(items[low : min(low + largest, end)])
 
 
 def _compressed(data: bytes) -> _Segment:

@@ -34,10 +34,10 @@ REVIEWS, REVIEWS_OF_ONE = 128, 64
 class AccessReviews:
     """The Authorizer of the management cluster.
 
-    If the cluster does not answer, requests are refused with 503, and never allowed."""
+    If the cluster does not answer within `seconds`, requests are refused with 503, and never allowed."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, seconds: float = SECONDS) -> None:
+        self._client, self._seconds = client, seconds
         self._gate = Gate(REVIEWS, REVIEWS_OF_ONE)
         self._decisions: ExpiringCache[Decision] = ExpiringCache(lambda _: KEPT_SECONDS)
 
@@ -53,7 +53,7 @@ class AccessReviews:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec(user, info)}
         try:
             async with self._gate.enter(user.name):
-                return decision(await ask(self._client, PATH, body, SECONDS))
+                return decision(await ask(self._client, PATH, body, self._seconds))
         except ApiException as error:
             log.warning("SubjectAccessReview failed: %s", summary(error))
             raise service_unavailable("permissions cannot be checked now; try again") from None

@@ -141,7 +141,7 @@ async def test_a_secret_that_the_class_does_not_let_pass_is_not_sent_until_it_do
 
 @asynccontextmanager
 async def following(
-    api: FakeApi, named: set[str], owners: set[str] | None = None, **bounds: int
+    api: FakeApi, named: set[str], owners: set[str] | None = None, **bounds: Any
 ) -> AsyncIterator[tuple[Secrets, list[str]]]:
     """Yield Secrets of which Workloads name those in `named`, and the keys that it has reported as
     changed."""
@@ -197,15 +197,13 @@ async def test_watches_are_bounded_in_all_and_for_each_namespace(api: FakeApi) -
         assert secrets.watched == {"owner/credentials"}
 
 
-async def test_what_has_no_watch_is_believed_for_a_while_only(api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_has_no_watch_is_believed_for_a_while_only(api: FakeApi) -> None:
     api.put(SECRETS, secret("s", "a", x="1"))
-    async with following(api, {"a/s"}, most=0) as (secrets, _):
-        secrets.reconsider(["a/s"])
-        await secrets.read("a/s")
-        assert secrets.version("a/s")
-        monkeypatch.setattr("controllers.secrets.TRUST", 0.0)
-        await secrets.read("a/s")
-        assert secrets.version("a/s") == ""
+    for trust, believed in ((300.0, True), (0.0, False)):
+        async with following(api, {"a/s"}, most=0, trust=trust) as (secrets, _):
+            secrets.reconsider(["a/s"])
+            await secrets.read("a/s")
+            assert bool(secrets.version("a/s")) == believed
 
 
 @pytest.mark.parametrize("name", ["s,metadata.namespace=kube-system", "../s", "", "a" * 254, "S"])

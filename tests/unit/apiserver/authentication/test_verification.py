@@ -12,7 +12,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
-from apiserver.authentication import verification as certificates
 from apiserver.authentication.peer import Peer
 from apiserver.authentication.verification import CertificateVerifier, Untrusted, load_bundle
 from tests.unit.apiserver.authorities import HOUR, SERVER, Authority, Issued
@@ -140,8 +139,8 @@ def test_a_new_bundle_forgets_old_verdicts(verifier: CertificateVerifier) -> Non
     verifier.verify(theirs)
 
 
-def test_verdicts_are_bounded(verifier: CertificateVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(certificates, "REMEMBERED", 3)
+def test_verdicts_are_bounded() -> None:
+    verifier = CertificateVerifier([ROOT.certificate], most=3)
     issued = ROOT.issue("a")
     for number in range(10):
         verifier.verify(Peer(issued.certificate, (), bytes([number]), None))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from apiserver.client import client as client_module
 from apiserver.client.client import Client
 from apiserver.client.errors import ApiException, BadConfig, Unreachable, from_response
 from apiserver.client.kubeconfig import load, parse
@@ -101,12 +100,11 @@ async def test_calls_have_deadlines(api: FakeApi) -> None:
             await client.get(THINGS, "x")
 
 
-async def test_rotated_credentials_are_read_again(api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "RELOAD_AT_MOST_EVERY", 0.0)
+async def test_rotated_credentials_are_read_again(api: FakeApi, tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     path.write_text(yaml.safe_dump(kubeconfig(api.url, "old")))
     api.tokens = {"old"}
-    async with Client(path) as client:
+    async with Client(path, reload_every=0.0) as client:
         await client.list_all(THINGS)
         api.tokens = {"new"}
         path.write_text(yaml.safe_dump(kubeconfig(api.url, "new")))

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.client import direct as shortcut
 from apiserver.client.direct import API_SERVICES, ShortcutClient, endpoint
 from apiserver.client.errors import BadConfig
 from apiserver.client.informer import Informer
@@ -122,14 +121,11 @@ async def test_credentials_that_the_server_does_not_take_go_to_kube_apiserver(ap
     assert (names(direct), names(api)) == (set(), {"a"})
 
 
-async def test_a_server_that_goes_away_is_not_missed(
-    api: FakeApi, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shortcut, "TRY_AGAIN", 0.0)
+async def test_a_server_that_goes_away_is_not_missed(api: FakeApi, authority: Authority, tmp_path: Path) -> None:
     register(api, authority)
     async with FakeApi().serving() as gone:
         url = gone.url.replace("http://", "https://")
-    async with ShortcutClient(api.kubeconfig, url=url, groups=["example.com"], api_service=SERVICE) as near:
+    async with ShortcutClient(api.kubeconfig, url=url, groups=["example.com"], api_service=SERVICE, retry=0.0) as near:
         for name in ("a", "b", "c"):
             await create(near, OURS, name)
     assert names(api) == {"a", "b", "c"}

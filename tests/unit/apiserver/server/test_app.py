@@ -23,6 +23,7 @@ from apiserver.authentication.verification import CertificateVerifier
 from apiserver.filters.authorization import Decision, PrivilegedGroup, UnionAuthorizer
 from apiserver.registry.catalog import management_catalog
 from apiserver.server.app import App, CannotListen, Config, build
+from apiserver.server.background import Background
 from apiserver.server.tls import ServerTls
 from storage.base import Unavailable
 from storage.cache import WatchCache
@@ -401,8 +402,7 @@ async def test_a_taken_port_is_told_and_nothing_is_left_running(tmp_path: Path) 
         pass
 
 
-async def test_a_crashed_task_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.server.background.FIRST_PAUSE", 0.01)
+async def test_a_crashed_task_is_started_again() -> None:
     runs, twice = 0, asyncio.Event()
 
     async def crash() -> None:
@@ -413,15 +413,20 @@ async def test_a_crashed_task_is_started_again(tmp_path: Path, monkeypatch: pyte
             await asyncio.Event().wait()
         raise RuntimeError("once")
 
-    async with app_of(tmp_path, background={"crash": crash}), asyncio.timeout(30):
+    background = Background(first_pause=0.01)
+    background.start("crash", crash)
+    async with asyncio.timeout(30):
         await twice.wait()
+    await background.stop()
 
 
-async def test_a_check_that_hangs_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.server.health.CHECK_SECONDS", 0.05)
-
+async def test_a_check_that_hangs_has_failed(tmp_path: Path) -> None:
     async def hang() -> None:
         await asyncio.Event().wait()
 
-    async with app_of(tmp_path, ready={"hangs": hang}) as app, client(app, None) as anybody, anybody.get("/readyz") as response:
+    async with (
+        app_of(tmp_path, ready={"hangs": hang}, check_seconds=0.05) as app,
+        client(app, None) as anybody,
+        anybody.get("/readyz") as response,
+    ):
         assert (response.status, "[-]hangs failed" in await response.text()) == (500, True)

@@ -160,9 +160,8 @@ async def test_watches_have_no_deadline() -> None:
 
 
 @pytest.mark.parametrize(("method", "name"), [("GET", "readOnly"), ("POST", "mutating")])
-async def test_who_gets_no_seat_in_time_is_sent_away(method: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("apiserver.filters.flowcontrol.QUEUE_SECONDS", 0.1)
-    gate, control = Gate(), FlowControl(1, 1)
+async def test_who_gets_no_seat_in_time_is_sent_away(method: str, name: str) -> None:
+    gate, control = Gate(), FlowControl(1, 1, queue_seconds=0.1)
     async with serving(Setup(handler=gate, flow_control=control)) as port:
         client, master = port.client(ALICE), port.client(MASTER)
         first = asyncio.create_task(client.request(method, THINGS))

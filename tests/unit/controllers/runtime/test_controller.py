@@ -198,9 +198,8 @@ async def test_a_server_that_is_away_for_a_moment_makes_nobody_unready(api: Fake
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_many_events_are_spread_over_time(api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controllers.runtime.events.PER_SECOND", 1000)
-    recorder, written = EventRecorder(client, "tester"), BURST + 10
+async def test_many_events_are_spread_over_time(api: FakeApi, client: Client) -> None:
+    recorder, written = EventRecorder(client, "tester", per_second=1000), BURST + 10
     for number in range(written):
         about = {"kind": "Thing", "apiVersion": "example.com/v1", "metadata": {"name": f"x{number}", "namespace": "ns", "uid": str(number)}}
         recorder.event(about, "Normal", "Fine", "it is fine")

@@ -35,8 +35,8 @@ class Leading:
             self.now -= 1
 
 
-def elector(client: Client) -> LeaseElector:
-    return LeaseElector(client, "system", "lease", Timing(duration=1.0, renew_deadline=0.4, retry=0.05))
+def elector(client: Client, *, patience: float = 30.0) -> LeaseElector:
+    return LeaseElector(client, "system", "lease", Timing(duration=1.0, renew_deadline=0.4, retry=0.05, patience=patience))
 
 
 async def test_one_leads_at_a_time_and_hands_over(api: FakeApi, client: Client) -> None:
@@ -75,15 +75,14 @@ async def test_a_stolen_lease_ends_the_leadership_at_once(api: FakeApi, client: 
         await asyncio.wait_for(task, 30)
 
 
-async def test_a_standby_is_well_while_the_server_answers(api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_standby_is_well_while_the_server_answers(api: FakeApi, client: Client) -> None:
     leading = Leading()
-    first, waiting = elector(client), elector(client)
+    first, waiting = elector(client), elector(client, patience=0.2)
     tasks = [asyncio.ensure_future(first.run(leading.run))]
     await eventually(lambda: leading.now == 1)
     assert "has not been asked" in (waiting.problem() or "")
     tasks.append(asyncio.ensure_future(waiting.run(leading.run)))
     await eventually(lambda: waiting.problem() is None)
-    monkeypatch.setattr("controllers.runtime.leader.PATIENCE_SECONDS", 0.2)
     api.fail = lambda verb, path: Failure(503, "ServiceUnavailable")
     await eventually(lambda: "has not answered about the lease for" in (waiting.problem() or ""))
     for task in tasks:

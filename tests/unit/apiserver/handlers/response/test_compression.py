@@ -80,10 +80,9 @@ async def test_memory_is_bounded_and_the_oldest_goes_first(compressed: list[int]
     assert len(compressed) > 2
 
 
-async def test_equal_items_are_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compression, "LARGEST", 10)
+async def test_equal_items_are_cut_too() -> None:
     items = [b"same"] * 1000
-    assert await gzipped(Segments(), items) == joined(b"[", items, b"]")
+    assert await gzipped(Segments(largest=10), items) == joined(b"[", items, b"]")
 
 
 @pytest.mark.parametrize(
