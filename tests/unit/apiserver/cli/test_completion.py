@@ -39,7 +39,7 @@ def test_bash_completes(line: str, offered: list[str]) -> None:
     [
         (["dr"], ["drain\ttake hosts out of service, and wait until none is claimed", ":4"]),
         (["drain", "--ti"], ["--timeout\tseconds to wait for all hosts together (default: 300)", ":4"]),
-        (["drain", "--output", ""], ["table\thow to print (default: table)", "json\thow to print (default: table)", ":4"]),
+        (["drain", "--output", ""], [f"{form}\thow to print the result (default: table)" for form in ("table", "json")] + [":4"]),
         (["backup", "--storage", ""], [":0"]),
         (["drain", "'"], [":0"]),
     ],
