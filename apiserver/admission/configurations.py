@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from apiserver.admission.policies.definitions import Named, conditions_of
 from apiserver.admission.rules import Rule, label_selector
 from apiserver.registry.generic.selectors import LabelSelector
 
@@ -26,7 +27,7 @@ class Webhook:
 
     url: the https URL. ca: the authority in PEM, "" for the system's. timeout: seconds.
     fails_closed: the failurePolicy. dry_run: whether it may be called for dry-run writes.
-    reinvoked: whether its reinvocationPolicy is IfNeeded. conditions: (name, CEL expression) pairs.
+    reinvoked: whether its reinvocationPolicy is IfNeeded. conditions: the matchConditions, compiled.
     versions: of AdmissionReview, in the webhook's order of preference. broken: the reason why it
     cannot be called, "" if it can."""
 
@@ -43,7 +44,7 @@ class Webhook:
     versions: tuple[str, ...] = ("v1",)
     namespaces: LabelSelector = field(default_factory=LabelSelector)
     objects: LabelSelector = field(default_factory=LabelSelector)
-    conditions: tuple[tuple[str, str], ...] = ()
+    conditions: Named = ()
     broken: str = ""
 
 
@@ -82,6 +83,7 @@ def _webhook(configuration: str, index: int, given: Mapping[str, Any]) -> Webhoo
     try:
         rules = tuple(map(Rule.parse, given.get("rules") or ()))
         namespaces, objects = label_selector(given.get("namespaceSelector")), label_selector(given.get("objectSelector"))
+        conditions = conditions_of(given.get("matchConditions"))
     except (KeyError, TypeError, AttributeError) as error:
         log.error("the rules or selectors of webhook %s cannot be read: %r", uid, error)
         everything = Rule(frozenset("*"), frozenset("*"), frozenset("*"), (("*", "*"),))
@@ -101,7 +103,7 @@ def _webhook(configuration: str, index: int, given: Mapping[str, Any]) -> Webhoo
         versions=tuple(given.get("admissionReviewVersions") or ()),
         namespaces=namespaces,
         objects=objects,
-        conditions=tuple((one["name"], one["expression"]) for one in given.get("matchConditions") or ()),
+        conditions=conditions,
         broken=broken,
     )
 

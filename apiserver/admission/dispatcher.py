@@ -8,20 +8,24 @@ import logging
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import orjson
 
 from apiserver.admission import review
 from apiserver.admission.caller import CallFailed
-from apiserver.admission.conditions import ConditionError, fulfilled
 from apiserver.admission.metrics import WebhookMetrics
+from apiserver.admission.policies.activation import authorizers, variables_of
+from apiserver.admission.policies.evaluating import matched
+from apiserver.admission.policies.metrics import ConditionMetrics
 from apiserver.admission.rules import labels_of, objects_match
 from apiserver.apis.status import ApiError, bad_request, forbidden, internal, not_found, service_unavailable
 
 if TYPE_CHECKING:
     from apiserver.admission.caller import Caller
     from apiserver.admission.configurations import Configurations, Webhook
+    from apiserver.admission.policies.running import Run, Runner
     from apiserver.admission.review import Verdict
     from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.attributes import Attributes
@@ -35,14 +39,18 @@ class FailedOpen(Exception):
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """The components for calling webhooks. `mutating` is the kind of webhooks in
-    `configurations`. `metrics` measures the calls."""
+    """The components for calling webhooks. `mutating` is the kind of webhooks in `configurations`.
+
+    `runner` evaluates their matchConditions, which `conditions` measures. `metrics` measures the
+    calls."""
 
     configurations: Configurations
     namespaces: Namespaces
     caller: Caller
     mutating: bool
+    runner: Runner
     metrics: WebhookMetrics = field(default_factory=WebhookMetrics)
+    conditions: ConditionMetrics = field(default_factory=ConditionMetrics)
 
     def webhooks(self) -> tuple[Webhook, ...]:
         """Return all webhooks in order.
@@ -52,7 +60,11 @@ class Dispatcher:
             raise service_unavailable("the cluster's admission webhooks are not known yet; try again")
         return self.configurations.webhooks
 
-    async def concerns(self, webhook: Webhook, attributes: Attributes) -> bool:
+    def write(self, attributes: Attributes) -> Run:
+        """Return a Run for the matchConditions of all webhooks for a write."""
+        return self.runner.write(attributes.context.user)
+
+    async def concerns(self, webhook: Webhook, attributes: Attributes, run: Run) -> bool:
         """Return whether the webhook must be called for the write. Raises ApiError if that is
         undecidable."""
         if not any(rule.matches(attributes) for rule in webhook.rules) or not objects_match(webhook.objects, attributes):
@@ -63,7 +75,7 @@ class Dispatcher:
                 raise not_found("", "namespaces", attributes.namespace)
             if not webhook.namespaces.matches(labels_of(namespace)):
                 return False
-        return not webhook.conditions or self._fulfilled(webhook, attributes)
+        return not webhook.conditions or await self._fulfilled(webhook, attributes, run)
 
     async def ask(self, webhook: Webhook, attributes: Attributes) -> Verdict:
         """Return the webhook's verdict, and record its warnings and annotations.
@@ -98,22 +110,16 @@ class Dispatcher:
         body = orjson.dumps(review.question(version, review.request_of(uid, attributes)))
         return review.verdict(uid, version, await self.caller.call(webhook, body), mutating=self.mutating)
 
-    def _fulfilled(self, webhook: Webhook, attributes: Attributes) -> bool:
-        try:
-            return fulfilled(webhook.conditions, variables_of(attributes))
-        except ConditionError as error:
+    async def _fulfilled(self, webhook: Webhook, attributes: Attributes, run: Run) -> bool:
+        variables = {**variables_of(attributes, None), **authorizers(attributes, run.decisions)}
+        match = await run.result(partial(matched, webhook.conditions, variables))
+        kind = "admit" if self.mutating else "validating"
+        self.conditions.evaluated(webhook.name, "webhook", kind, attributes.operation, match)
+        if match.error:
             how = "closed" if webhook.fails_closed else "open"
-            log.warning("failing %s: webhook %s of configuration %s: %s", how, webhook.name, webhook.configuration, error)
-            if not webhook.fails_closed:
-                return False
+            log.warning("failing %s: webhook %s of configuration %s: %s", how, webhook.name, webhook.configuration, match.error[:1024])
+        if match.error and webhook.fails_closed:
             resource = attributes.resource
-            why = f'webhook "{webhook.name}" cannot be skipped or called: {error}'
-            raise forbidden(resource.group, resource.plural, attributes.name, why) from None
-
-
-def variables_of(attributes: Attributes) -> dict[str, Any]:
-    """Return the variables of matchConditions: AdmissionReview's request, and the objects
-    separately."""
-    request = review.request_of("", attributes)
-    objects = {"object": request.pop("object"), "oldObject": request.pop("oldObject")}
-    return {**objects, "request": {"subResource": "", "namespace": "", "name": "", **request}}
+            why = f'webhook "{webhook.name}" cannot be skipped or called: {match.error}'
+            raise forbidden(resource.group, resource.plural, attributes.name, why)
+        return not match.excluded and not match.error

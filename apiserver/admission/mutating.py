@@ -32,8 +32,9 @@ class MutatingWebhooks:
 
     async def mutate(self, attributes: Attributes, calls: Calls) -> Attributes:
         """Return the write after all webhooks. See Mutator."""
+        run = self._dispatcher.write(attributes)
         for index, webhook in enumerate(self._dispatcher.webhooks()):
-            if not calls.due(webhook.uid) or not await self._dispatcher.concerns(webhook, attributes):
+            if not calls.due(webhook.uid) or not await self._dispatcher.concerns(webhook, attributes, run):
                 continue
             changed = await self._ask(webhook, attributes, f"round_{calls.round}_index_{index}")
             if changed is not None:

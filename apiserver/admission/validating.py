@@ -33,7 +33,8 @@ class ValidatingWebhooks:
         webhooks = self._dispatcher.webhooks()
         if not webhooks:
             return attributes.new
-        concerned = [webhook for webhook in webhooks if await self._dispatcher.concerns(webhook, attributes)]
+        run = self._dispatcher.write(attributes)
+        concerned = [webhook for webhook in webhooks if await self._dispatcher.concerns(webhook, attributes, run)]
         with track_wait():
             refusals = await asyncio.gather(*(self._ask(webhook, attributes, index) for index, webhook in enumerate(concerned)))
         for refusal in refusals:

@@ -22,7 +22,6 @@ WEAK = {"WeakValueDictionary", "WeakKeyDictionary", "WeakSet"}
 
 CACHES = {
     "apiserver.registry.generic.metadata._stamp": "one number",
-    "apiserver.admission.conditions._environment": "one",
     "apiserver.registry.generic.schema.model_schema": "schemas of our own models, and of parts of them: 256",
     "apiserver.registry.generic.tracking.schema_of": "schemas of our own models: 256",
     "apiserver.registry.generic.validation._part": "parts of our own models: 256",

@@ -35,6 +35,10 @@ class Expression:
     error: str = ""
 
 
+Named = tuple[tuple[str, Expression], ...]
+"""Pairs of a name and an expression."""
+
+
 @dataclass(frozen=True, slots=True)
 class Validation:
     """What must be true, and what is said if it is not."""
@@ -56,18 +60,17 @@ class Mutation(NamedTuple):
 class Policy:
     """A policy with defaults.
 
-    param_kind: the (apiVersion, kind) of its parameters. conditions, variables, annotations: pairs
-    of a name and an expression. reinvoked: whether its reinvocationPolicy is IfNeeded. broken: the
-    reason why it cannot be read, "" if it can."""
+    param_kind: the (apiVersion, kind) of its parameters. reinvoked: whether its reinvocationPolicy
+    is IfNeeded. broken: the reason why it cannot be read, "" if it can."""
 
     name: str
     fails_closed: bool
     resources: Resources = field(default_factory=Resources)
     param_kind: tuple[str, str] | None = None
-    conditions: tuple[tuple[str, Expression], ...] = ()
-    variables: tuple[tuple[str, Expression], ...] = ()
+    conditions: Named = ()
+    variables: Named = ()
     validations: tuple[Validation, ...] = ()
-    annotations: tuple[tuple[str, Expression], ...] = ()
+    annotations: Named = ()
     mutations: tuple[Mutation, ...] = ()
     reinvoked: bool = False
     broken: str = ""
@@ -188,9 +191,12 @@ def _validation(given: Mapping[str, Any], full: tuple[str, ...], plain: tuple[st
     )
 
 
-def _named(
-    given: Iterable[Mapping[str, Any]] | None, name: str, text: str, variables: tuple[str, ...]
-) -> tuple[tuple[str, Expression], ...]:
+def conditions_of(given: Iterable[Mapping[str, Any]] | None) -> Named:
+    """Return the matchConditions of a webhook. Raises KeyError or TypeError."""
+    return _named(given, "name", "expression", ("object", "oldObject", "request", *AUTHORIZERS))
+
+
+def _named(given: Iterable[Mapping[str, Any]] | None, name: str, text: str, variables: tuple[str, ...]) -> Named:
     return tuple((one[name], expression(one[text], variables)) for one in given or ())
 
 
@@ -199,7 +205,7 @@ def expression(text: str, variables: tuple[str, ...], *, structs: bool = False) 
     try:
         return Expression(text, Program(text, variables, structs=structs))
     except Syntax as error:
-        log.error("an expression of a policy cannot be compiled: %s", error)
+        log.error("an expression of a policy or webhook cannot be compiled: %s", error)
         return Expression(text, None, f"compilation error: compilation failed: {error}")
 
 

@@ -20,7 +20,7 @@ from apiserver.cel.values import CelError, type_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from apiserver.admission.policies.definitions import Expression, Policy, Validation
+    from apiserver.admission.policies.definitions import Expression, Named, Policy, Validation
 
 log = logging.getLogger(__name__)
 
@@ -60,21 +60,31 @@ class Note(NamedTuple):
     seconds: float
 
 
+class Match(NamedTuple):
+    """What matchConditions say: whether they exclude the write, or the error."""
+
+    excluded: bool
+    error: str
+    seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a policy says about a write with one binding and one parameter."""
 
+    match: Match
     decisions: list[Decision] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
 
 class Evaluator:
-    """Evaluates expressions under one budget, with the policy's variables computed when needed."""
+    """Evaluates expressions under one budget. `composed` are the policy's variables, which are
+    computed when they are needed."""
 
-    def __init__(self, policy: Policy, given: Mapping[str, Any], pace: Callable[[int], None], budget: int) -> None:
+    def __init__(self, composed: Named, given: Mapping[str, Any], pace: Callable[[int], None], budget: int) -> None:
         self._pace, self.left = pace, budget
         self._variables: dict[str, Any] = {}
-        self._variables |= {**given, "variables": _Variables(dict(policy.variables), self._variables, self)}
+        self._variables |= {**given, "variables": _Variables(dict(composed), self._variables, self)}
 
     def each(self, expressions: Iterable[Expression | None]) -> list[Result | None]:
         """Return the results, None for each missing expression. Raises OutOfBudget."""
@@ -132,15 +142,18 @@ class _Variables(Fields):
             return CelError(f'composited variable "{name}" fails to evaluate: {error}')
 
 
-def unmatched(policy: Policy, variables: Mapping[str, Any], pace: Callable[[int], None]) -> tuple[bool, str]:
-    """Return whether the matchConditions exclude the write, and the error if they are undecidable.
+def matched(conditions: Named, variables: Mapping[str, Any], pace: Callable[[int], None], composed: Named = ()) -> Match:
+    """Return whether the matchConditions of a webhook or a policy exclude the write.
 
     A false condition decides, whatever the others are."""
-    if not policy.conditions:
-        return False, ""
-    evaluator = Evaluator(policy, {**variables, "namespaceObject": None}, pace, MATCH_BUDGET)
+    began = time.perf_counter()
+    excluded, error = _matched(conditions, {**variables, "namespaceObject": None}, pace, composed) if conditions else (False, "")
+    return Match(excluded, error, time.perf_counter() - began)
+
+
+def _matched(conditions: Named, variables: Mapping[str, Any], pace: Callable[[int], None], composed: Named) -> tuple[bool, str]:
     try:
-        results = evaluator.each(expression for _, expression in policy.conditions)
+        results = Evaluator(composed, variables, pace, MATCH_BUDGET).each(expression for _, expression in conditions)
     except OutOfBudget as error:
         return False, str(error)
     if any(one is not None and not one.error and one.value is False for one in results):
@@ -152,17 +165,17 @@ def unmatched(policy: Policy, variables: Mapping[str, Any], pace: Callable[[int]
 def outcome(policy: Policy, variables: Mapping[str, Any], authorizers: Mapping[str, Any], pace: Callable[[int], None]) -> Outcome:
     """Return what a ValidatingAdmissionPolicy says about a write."""
     everything = {**variables, **authorizers}
-    excluded, error = unmatched(policy, everything, pace)
-    if error:
+    match = matched(policy.conditions, everything, pace, policy.variables)
+    if match.error:
         # As in kube-apiserver, a condition that cannot be decided excludes the write if errors are ignored.
-        return Outcome([_undecided(policy, error)])
-    if excluded:
-        return Outcome()
-    evaluator = Evaluator(policy, everything, pace, BUDGET)
+        return Outcome(match, [_undecided(policy, match.error)])
+    if match.excluded:
+        return Outcome(match)
+    evaluator = Evaluator(policy.variables, everything, pace, BUDGET)
     try:
         results = evaluator.each(one.condition for one in policy.validations)
     except OutOfBudget as failed:
-        return Outcome([_undecided(policy, str(failed))])
+        return Outcome(match, [_undecided(policy, str(failed))])
     messages, failed_messages = _messages(policy, variables, pace, evaluator.left)
     decisions = [
         _decision(policy, validation, result, message, failed_messages)
@@ -170,15 +183,15 @@ def outcome(policy: Policy, variables: Mapping[str, Any], authorizers: Mapping[s
         if result is not None
     ]
     try:
-        return Outcome(decisions, _notes(policy, variables, pace))
+        return Outcome(match, decisions, _notes(policy, variables, pace))
     except OutOfBudget as failed:
-        return Outcome([_undecided(policy, str(failed))])
+        return Outcome(match, [_undecided(policy, str(failed))])
 
 
 def evaluated(expression: Expression, policy: Policy, variables: Mapping[str, Any], pace: Callable[[int], None]) -> Result:
     """Return the result of one expression with a budget of its own."""
     try:
-        return Evaluator(policy, variables, pace, BUDGET).result(expression)
+        return Evaluator(policy.variables, variables, pace, BUDGET).result(expression)
     except OutOfBudget as error:
         return Result(None, str(error), 0.0)
 
@@ -186,7 +199,7 @@ def evaluated(expression: Expression, policy: Policy, variables: Mapping[str, An
 def _messages(policy: Policy, variables: Mapping[str, Any], pace: Callable[[int], None], left: int) -> tuple[list[Result | None], str]:
     """Return the results of messageExpressions, and the error if they cost too much."""
     try:
-        return Evaluator(policy, variables, pace, left).each(one.message_expression for one in policy.validations), ""
+        return Evaluator(policy.variables, variables, pace, left).each(one.message_expression for one in policy.validations), ""
     except OutOfBudget as error:
         return [None] * len(policy.validations), f"failed messageExpression: {error}"
 
@@ -215,7 +228,7 @@ def _message(validation: Validation, result: Result | None) -> str:
 
 def _notes(policy: Policy, variables: Mapping[str, Any], pace: Callable[[int], None]) -> list[Note]:
     """Return the audit annotations. Raises OutOfBudget."""
-    results = Evaluator(policy, variables, pace, BUDGET).each(expression for _, expression in policy.annotations)
+    results = Evaluator(policy.variables, variables, pace, BUDGET).each(expression for _, expression in policy.annotations)
     found = []
     for (key, expression), result in zip(policy.annotations, results, strict=True):
         assert result is not None, "every annotation has an expression"

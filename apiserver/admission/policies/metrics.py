@@ -1,4 +1,4 @@
-"""Measure the checks of policies under kube-apiserver's names.
+"""Measure the checks of policies, and matchConditions, under kube-apiserver's names.
 
 The labels are names of policies and bindings, which the cluster's administrator chooses."""
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
+    from apiserver.admission.policies.evaluating import Match
+
+CONDITION_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
 BUCKETS = (0.0000005, 0.001, 0.01, 0.1, 1.0)
 LABELS = ("policy", "policy_binding", "error_type")
 
@@ -46,3 +49,30 @@ def error_type(message: str) -> str:
     if message.startswith("validation failed due to running out of cost budget"):
         return "out_of_budget"
     return "invalid_error"
+
+
+class ConditionMetrics(Collector):
+    """The metrics of the matchConditions of webhooks and policies. `kind` is webhook or policy,
+    `type` admit, validating or validate."""
+
+    def __init__(self) -> None:
+        labels, prefix = ("name", "kind", "type", "operation"), "apiserver_admission_match_condition_"
+        self._failures = Counter(f"{prefix}evaluation_errors_total", "matchConditions that could not be decided.", labels, registry=None)
+        self._exclusions = Counter(f"{prefix}exclusions_total", "Writes that matchConditions excluded.", labels, registry=None)
+        self._durations = Histogram(
+            f"{prefix}evaluation_seconds", "Time of all matchConditions for a write.", labels, buckets=CONDITION_BUCKETS, registry=None
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the present values."""
+        for metric in (self._failures, self._exclusions, self._durations):
+            yield from metric.collect()
+
+    def evaluated(self, name: str, kind: str, type: str, operation: str, match: Match) -> None:
+        """Count the evaluation of the conditions of one webhook or policy."""
+        labels = (name, kind, type, operation)
+        self._durations.labels(*labels).observe(match.seconds)
+        if match.excluded:
+            self._exclusions.labels(*labels).inc()
+        if match.error:
+            self._failures.labels(*labels).inc()

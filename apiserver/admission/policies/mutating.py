@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apiserver.admission.mutation import defaulted
 from apiserver.admission.policies.activation import authorizers, variables_of
-from apiserver.admission.policies.evaluating import evaluated, unmatched
+from apiserver.admission.policies.evaluating import evaluated, matched
 from apiserver.admission.policies.invocations import Invocation, hooks_of, invocations, namespace_of
-from apiserver.admission.policies.metrics import PolicyMetrics, error_type
+from apiserver.admission.policies.metrics import ConditionMetrics, PolicyMetrics, error_type
 from apiserver.admission.policies.mutations import Unchangeable, applied, configuration_of, operations_from, patched
 from apiserver.apis.status import ApiError, forbidden
 from apiserver.registry.fieldmanager import compile_schema
@@ -60,6 +60,7 @@ class MutatingPolicies:
     namespaces: Namespaces
     params: Params
     runner: Runner
+    conditions: ConditionMetrics = field(default_factory=ConditionMetrics)
     metrics: PolicyMetrics = field(default_factory=lambda: PolicyMetrics("mutating"))
 
     async def mutate(self, attributes: Attributes, calls: Calls) -> Attributes:
@@ -99,11 +100,13 @@ class MutatingPolicies:
             self.metrics.checked(*_names(one), "invalid_error", seconds=0.0)
             return False
         variables = {**variables_of(attributes, None), "params": one.params, **authorizers(attributes, run.decisions)}
-        excluded, error = await run.result(partial(unmatched, one.policy, variables))
-        if error:
-            self._failed(one, error, errors)
-            self.metrics.checked(*_names(one), error_type(error), seconds=0.0)
-        return not excluded and not error and calls.due(_key(one))
+        match = await run.result(partial(matched, one.policy.conditions, variables, composed=one.policy.variables))
+        if one.policy.conditions:
+            self.conditions.evaluated(one.policy.name, "policy", "admit", attributes.operation, match)
+        if match.error:
+            self._failed(one, match.error, errors)
+            self.metrics.checked(*_names(one), error_type(match.error), seconds=match.seconds)
+        return not match.excluded and not match.error and calls.due(_key(one))
 
     async def _changed(
         self,

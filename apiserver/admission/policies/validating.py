@@ -12,7 +12,7 @@ import orjson
 from apiserver.admission.policies.activation import authorizers, variables_of
 from apiserver.admission.policies.evaluating import Decision, Outcome, outcome
 from apiserver.admission.policies.invocations import hooks_of, invocations, namespace_of
-from apiserver.admission.policies.metrics import PolicyMetrics, error_type
+from apiserver.admission.policies.metrics import ConditionMetrics, PolicyMetrics, error_type
 from apiserver.apis.status import ApiError, forbidden
 from apiserver.registry.generic.latency import track_wait
 
@@ -51,6 +51,7 @@ class ValidatingPolicies:
     namespaces: Namespaces
     params: Params
     runner: Runner
+    conditions: ConditionMetrics = field(default_factory=ConditionMetrics)
     metrics: PolicyMetrics = field(default_factory=PolicyMetrics)
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
@@ -77,7 +78,10 @@ class ValidatingPolicies:
                 self._misconfigured(findings, policy, binding, why)
                 continue
             job = partial(outcome, policy, {**variables, "params": params}, authorizers(attributes, run.decisions))
-            self._enforce(policy, binding, await run.result(job), attributes, findings)
+            said = await run.result(job)
+            if policy.conditions:
+                self.conditions.evaluated(policy.name, "policy", "validate", attributes.operation, said.match)
+            self._enforce(policy, binding, said, attributes, findings)
         return findings
 
     def _misconfigured(self, findings: _Findings, policy: Policy, binding: Binding | None, why: str) -> None:

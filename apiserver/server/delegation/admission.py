@@ -13,6 +13,7 @@ from apiserver.admission.heldhosts import HeldHosts
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.admission.policies.metrics import ConditionMetrics
 from apiserver.admission.policies.mutating import MutatingPolicies
 from apiserver.admission.policies.running import Runner
 from apiserver.admission.policies.validating import ValidatingPolicies
@@ -53,17 +54,19 @@ class ManagementAdmission:
     def __init__(self, client: Client, namespaces: Namespaces) -> None:
         self._quotas, self._registries = Informer(client, QUOTAS), dict[tuple[str, str], "Registry"]()
         self._caller, self._informers = HttpCaller(), {"resourcequotas": self._quotas}
-        webhooks = WebhookMetrics()
-        mutating = Dispatcher(self._follow(client, MUTATING), namespaces, self._caller, mutating=True, metrics=webhooks)
-        validating = Dispatcher(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False, metrics=webhooks)
-        self._held_hosts: HeldHosts | None = None
-        self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names, self._beside)
         self._mutating, self._validating = mutating_policies(client), validating_policies(client)
         self._params = ManagementParams(client, lambda: self._mutating.policies.param_kinds | self._validating.policies.param_kinds)
         self._runner = Runner(Reviews(client))
-        changing = MutatingPolicies(self._mutating.policies, namespaces, self._params, self._runner)
-        checking = ValidatingPolicies(self._validating.policies, namespaces, self._params, self._runner)
-        self.metrics: tuple[Collector, ...] = (webhooks, changing.metrics, checking.metrics)
+        webhooks, conditions = WebhookMetrics(), ConditionMetrics()
+        calling = (self._runner, webhooks, conditions)
+        mutating = Dispatcher(self._follow(client, MUTATING), namespaces, self._caller, True, *calling)
+        validating = Dispatcher(self._follow(client, VALIDATING), namespaces, self._caller, False, *calling)
+        known = (namespaces, self._params, self._runner, conditions)
+        changing = MutatingPolicies(self._mutating.policies, *known)
+        checking = ValidatingPolicies(self._validating.policies, *known)
+        self._held_hosts: HeldHosts | None = None
+        self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names, self._beside)
+        self.metrics: tuple[Collector, ...] = (webhooks, conditions, changing.metrics, checking.metrics)
         mutators = Mutators(changing, MutatingWebhooks(mutating))
         self.chain = AdmissionChain([NamespaceLifecycle(namespaces), mutators, checking, ValidatingWebhooks(validating), self._quota])
 

@@ -3,6 +3,7 @@ of their answers."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,6 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from apiserver.admission.caller import CallFailed
-from apiserver.admission.dispatcher import Dispatcher
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.reinvocation import Mutators
 from apiserver.admission.validating import ValidatingWebhooks
@@ -27,6 +27,7 @@ from tests.unit.apiserver.admission.writes import (
     configuration,
     configurations,
     denying,
+    dispatcher,
     patching,
     thing,
     write,
@@ -46,12 +47,12 @@ class Namespaces:
 
 
 async def mutate(attributes: Attributes, given: Configurations, caller: Answering) -> Any:
-    plugin = Mutators(MutatingWebhooks(Dispatcher(given, Namespaces(), caller, mutating=True)))
+    plugin = Mutators(MutatingWebhooks(dispatcher(given, Namespaces(), caller, mutating=True)))
     return await plugin.admit(attributes)
 
 
 async def validate(attributes: Attributes, given: Configurations, caller: Answering) -> Any:
-    plugin = ValidatingWebhooks(Dispatcher(given, Namespaces(), caller, mutating=False))
+    plugin = ValidatingWebhooks(dispatcher(given, Namespaces(), caller, mutating=False))
     return await plugin.admit(attributes)
 
 
@@ -196,6 +197,9 @@ async def test_dry_runs_ask_those_without_side_effects_only(admit: Any) -> None:
         ({"matchConditions": [{"name": "m", "expression": "request.userInfo.username == 'alice'"}]}, True),
         ({"matchConditions": [{"name": "m", "expression": "object.spec.size > 1"}]}, False),
         ({"matchConditions": [{"name": "m", "expression": "object.none"}], "failurePolicy": "Ignore"}, False),
+        ({"matchConditions": [{"name": "a", "expression": "object.none"}, {"name": "b", "expression": "false"}]}, False),
+        ({"matchConditions": [{"name": "m", "expression": "authorizer.requestResource.check('get').allowed()"}]}, True),
+        ({"matchConditions": [{"name": "m", "expression": "quantity('1Gi').isGreaterThan(quantity('1G'))"}]}, True),
         ({"rules": []}, False),
     ],
 )
@@ -205,16 +209,59 @@ async def test_who_is_asked(webhook: dict[str, Any], asked: bool) -> None:
     assert bool(caller.asked) is asked
 
 
-async def test_conditions_that_cannot_be_decided_fail_closed() -> None:
-    given = configurations(configuration("c", {"name": "w", "matchConditions": [{"name": "m", "expression": "object.none"}]}))
-    with pytest.raises(ApiError, match='webhook "w" cannot be skipped or called: matchCondition "m"') as caught:
-        await validate(write(), given, Answering())
+CONDITIONS = "apiserver_admission_match_condition_"
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("object.none", "expression 'object.none' resulted in error: no such key: none"),
+        ("object.later()", "compilation error: compilation failed: undeclared reference to 'later'"),
+        ("params.x", "compilation error: compilation failed: undeclared reference to 'params'"),
+        ("lists.range(100000).all(x, lists.range(100000).all(y, true))", "operation cancelled: actual cost limit exceeded"),
+    ],
+)
+async def test_conditions_that_cannot_be_decided_fail_closed(expression: str, said: str) -> None:
+    given = configurations(configuration("c", {"name": "w", "matchConditions": [{"name": "m", "expression": expression}]}))
+    calling, registry = dispatcher(given, Namespaces(), Answering(), mutating=False), CollectorRegistry()
+    registry.register(calling.conditions)
+    with pytest.raises(ApiError) as caught:
+        await ValidatingWebhooks(calling).admit(write())
     assert caught.value.code == 403
+    assert 'webhook "w" cannot be skipped or called: ' in caught.value.message
+    assert said in caught.value.message
+    labels = {"name": "w", "kind": "webhook", "type": "validating", "operation": "CREATE"}
+    assert registry.get_sample_value(f"{CONDITIONS}evaluation_errors_total", labels) == 1
+    assert registry.get_sample_value(f"{CONDITIONS}evaluation_seconds_count", labels) == 1
+
+
+async def test_conditions_of_a_large_object_do_not_hold_the_event_loop() -> None:
+    expression = "object.spec.values.all(k, v, v.contains(object.spec.part))"
+    new = {**thing(), "spec": {"values": {f"key{index}": "ab" * 100 for index in range(2000)}, "part": "ab" * 50}}
+    given = configurations(configuration("c", {"name": "w", "matchConditions": [{"name": "m", "expression": expression}]}))
+    caller = Answering(w=allowing())
+    calling = dispatcher(given, Namespaces(), caller, mutating=False)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    try:
+        await ValidatingWebhooks(calling).admit(write(new=new))
+    finally:
+        task.cancel()
+        calling.runner.close()
+    assert len(caller.asked) == 1
+    assert turns > 10
 
 
 async def test_a_missing_namespace_is_told() -> None:
     given = configurations(configuration("c", {"name": "w", "namespaceSelector": {"matchLabels": {"team": "a"}}}))
-    plugin = ValidatingWebhooks(Dispatcher(given, Namespaces(), Answering(), mutating=False))
+    plugin = ValidatingWebhooks(dispatcher(given, Namespaces(), Answering(), mutating=False))
     with pytest.raises(ApiError, match='namespaces "gone" not found'):
         await plugin.admit(Attributes("CREATE", Context(USER), THINGS, "gone", "x", thing(), None))
 
@@ -238,9 +285,9 @@ async def test_calls_are_measured(
     error_type: str | None,
 ) -> None:
     given, registry = configurations(configuration("c", {"name": "w", "failurePolicy": policy})), CollectorRegistry()
-    dispatcher = Dispatcher(given, Namespaces(), Answering(w=answer), mutating=kind == "admit")
-    registry.register(dispatcher.metrics)
-    plugin = Mutators(MutatingWebhooks(dispatcher)) if kind == "admit" else ValidatingWebhooks(dispatcher)
+    calling = dispatcher(given, Namespaces(), Answering(w=answer), mutating=kind == "admit")
+    registry.register(calling.metrics)
+    plugin = Mutators(MutatingWebhooks(calling)) if kind == "admit" else ValidatingWebhooks(calling)
     with suppress(ApiError):
         await plugin.admit(write())
     called = {"name": "w", "type": kind, "operation": "CREATE", "rejected": rejected}

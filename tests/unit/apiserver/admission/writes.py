@@ -11,8 +11,11 @@ import orjson
 
 from apiserver.admission.caller import CallFailed
 from apiserver.admission.configurations import Configurations
+from apiserver.admission.dispatcher import Dispatcher
+from apiserver.admission.policies.running import Runner
 from apiserver.apis.base import Model
 from apiserver.apis.meta import ObjectMeta
+from apiserver.cel.library.authorizer import Decision
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.registry.generic.resource import Resource
@@ -20,7 +23,10 @@ from apiserver.registry.generic.resource import Resource
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apiserver.admission.caller import Caller
     from apiserver.admission.configurations import Webhook
+    from apiserver.cel.library.authorizer import Question
+    from apiserver.registry.claims.namespaces import Namespaces
 
     Answer = Callable[[dict[str, Any]], Any]
 
@@ -126,6 +132,19 @@ def allowing(**more: Any) -> Answer:
 def denying(**status: Any) -> Answer:
     """Answer with "denied" and a Status."""
     return lambda request: {"allowed": False, "status": status}
+
+
+class Permits:
+    """An Authorization that permits everything."""
+
+    async def decide(self, user: UserInfo, question: Question) -> Decision:
+        """See Authorization."""
+        return Decision(True)
+
+
+def dispatcher(given: Configurations, namespaces: Namespaces, caller: Caller, *, mutating: bool) -> Dispatcher:
+    """Return a Dispatcher that may evaluate everything."""
+    return Dispatcher(given, namespaces, caller, mutating, Runner(Permits()))
 
 
 AWAY = CallFailed("it is away")

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from apiserver.admission.dispatcher import Dispatcher
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.reinvocation import Mutators
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.filters.flowcontrol import FlowControl
 from apiserver.registry.generic.latency import track_latency, track_wait
-from tests.unit.apiserver.admission.writes import Answering, allowing, configuration, configurations, write
+from tests.unit.apiserver.admission.writes import Answering, allowing, configuration, configurations, dispatcher, write
 from tests.unit.apiserver.server.harness import CLIENTS, Setup, serving
 
 if TYPE_CHECKING:
@@ -91,8 +90,8 @@ async def test_the_wait_for_a_seat_is_one() -> None:
 @pytest.mark.parametrize(("mutating", "times"), [(True, 2), (False, 1)])
 async def test_calls_of_webhooks_are_waits_and_those_at_the_same_time_count_once(mutating: bool, times: int) -> None:
     given = configurations(configuration("c", {"name": "v"}, {"name": "w"}))
-    dispatcher = Dispatcher(given, Namespaces(), Slow(v=allowing(), w=allowing()), mutating=mutating)
-    plugin = Mutators(MutatingWebhooks(dispatcher)) if mutating else ValidatingWebhooks(dispatcher)
+    calling = dispatcher(given, Namespaces(), Slow(v=allowing(), w=allowing()), mutating=mutating)
+    plugin = Mutators(MutatingWebhooks(calling)) if mutating else ValidatingWebhooks(calling)
     began = time.perf_counter()
     with track_latency() as tracker:
         await plugin.admit(write())
