@@ -15,12 +15,16 @@ class AdmissionChain:
     """An Admission that consists of several plugins.
 
     The order is NamespaceLifecycle, MutatingAdmissionPolicy, MutatingWebhook,
-    ValidatingAdmissionPolicy, ValidatingWebhook, ResourceQuota. Mutating plugins come first, so that
-    validating ones see the final object. Quota is charged last, so that no refused write is
-    counted."""
+    ValidatingAdmissionPolicy, ValidatingWebhook, MachineQuota, ResourceQuota. Mutating plugins come
+    first, so that validating ones see the final object. Quota is charged last, so that no refused
+    write is counted."""
 
     def __init__(self, plugins: Sequence[Admission]) -> None:
-        self._plugins = tuple(plugins)
+        self._plugins = list(plugins)
+
+    def add(self, plugin: Admission) -> None:
+        """Add a last plugin, which may need the registries whose writes the others admit."""
+        self._plugins.append(plugin)
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """Run the plugins. See Admission."""

@@ -31,19 +31,20 @@ class HeldHosts:
         hosts = self._claims.outliving(attributes.namespace)
         if not hosts:
             return 0
-        target = self._target(attributes)
+        target = target_of(self._claims, attributes)
         if target is not None:
             return sum(host.name != target for host in hosts)
         return sum(not takes_again(host.object(), attributes.namespace) for host in hosts)
 
-    def _target(self, attributes: Attributes) -> str | None:
-        """Return the name of the Host that the write is about, or None."""
-        new = attributes.new or {}
-        if attributes.subresource:
-            return str((new.get("target") or {}).get("name") or "")
-        name = (_spec(new).get("hostRef") or {}).get("name")
-        view = self._claims.views.find(attributes.namespace, name) if name else None
-        return host_of(view.object()) if view is not None else None
+
+def target_of(claims: Claims, attributes: Attributes) -> str | None:
+    """Return the name of the Host that the write is about, or None."""
+    new = attributes.new or {}
+    if attributes.subresource:
+        return str((new.get("target") or {}).get("name") or "")
+    name = (_spec(new).get("hostRef") or {}).get("name")
+    view = claims.views.find(attributes.namespace, name) if name else None
+    return host_of(view.object()) if view is not None else None
 
 
 def _spec(obj: dict[str, Any]) -> dict[str, Any]:

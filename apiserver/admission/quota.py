@@ -69,18 +69,23 @@ def counted_as(resource: Resource) -> str:
 def limits(quotas: Iterable[Mapping[str, Any]], counted: str) -> list[Limit]:
     """Return the limits of a namespace's quotas for this count, in the order of their names.
 
-    As in kube-apiserver, status.hard counts, and quotas with scopes, which are about pods and
-    volume claims, never do. Raises StatusUnknown."""
+    As in kube-apiserver, status.hard counts, and quotas with scopes never do. Raises StatusUnknown."""
     found = []
     for quota in sorted(quotas, key=lambda quota: str(quota["metadata"]["name"])):
-        spec, status = quota.get("spec") or {}, quota.get("status") or {}
+        status = quota.get("status") or {}
         hard, used = (status.get("hard") or {}).get(counted), (status.get("used") or {}).get(counted)
-        if hard is None or spec.get("scopes") or (spec.get("scopeSelector") or {}).get("matchExpressions"):
+        if hard is None or not applies(quota):
             continue
         if used is None:
             raise StatusUnknown(quota["metadata"]["name"])
         found.append(Limit(quota["metadata"]["name"], quantity(hard), quantity(used)))
     return found
+
+
+def applies(quota: Mapping[str, Any]) -> bool:
+    """Return whether the quota has no scopes. Scopes are about pods and volume claims."""
+    spec = quota.get("spec") or {}
+    return not spec.get("scopes") and not (spec.get("scopeSelector") or {}).get("matchExpressions")
 
 
 def judge(found: Sequence[Limit], requests: Sequence[Request], held: AbstractSet[str], counted: str) -> Outcome:

@@ -122,7 +122,7 @@ class ResourceQuota:
         try:
             found = limits(await self._quotas.get(namespace), counted)
         except QuotaUnavailable as error:
-            raise _unknown(namespace, error) from None
+            raise unknown(namespace, error) from None
         except StatusUnknown as error:
             raise forbidden(resource.group, resource.plural, attributes.name, _status_unknown(error, counted)) from None
         beside, held = self._beside(attributes), len(self._names(resource, namespace))
@@ -142,7 +142,7 @@ class ResourceQuota:
         try:
             quotas = await self._quotas.get(namespace)
         except QuotaUnavailable as error:
-            raise _unknown(namespace, error) from None
+            raise unknown(namespace, error) from None
         return any(counted in ((quota.get("status") or {}).get("hard") or {}) for quota in quotas)
 
     async def _charge(self, group: _Group, attributes: Attributes) -> str | None:
@@ -221,7 +221,7 @@ class _Group:
                     await self._decide(batch)
             except QuotaUnavailable as error:
                 self._refunds.clear()  # the next recount corrects the use
-                _fail(batch, _unknown(self._namespace, error))
+                _fail(batch, unknown(self._namespace, error))
             except Exception:
                 log.exception("quotas of namespace %s cannot be evaluated", self._namespace)
                 self._refunds.clear()
@@ -309,7 +309,8 @@ def _status_unknown(error: StatusUnknown, counted: str) -> str:
     return f"status unknown for quota: {error.args[0]}, resources: {counted}"
 
 
-def _unknown(namespace: str, error: QuotaUnavailable) -> ApiError:
+def unknown(namespace: str, error: QuotaUnavailable) -> ApiError:
+    """Return the answer to a write whose quotas cannot be checked, and log why."""
     log.warning("quotas of namespace %s: %s", namespace, error)
     return service_unavailable("the namespace's quota cannot be checked now; try again")
 

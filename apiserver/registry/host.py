@@ -89,6 +89,8 @@ HOSTS = Resource(
         ".chargedTo": "spec.chargedTo.namespace",
         ".chargedName": "spec.chargedTo.name",
         ".chargedUID": "spec.chargedTo.uid",
+        ".cpu": "status.report.status.hardware.cpu.count",
+        ".ram": "status.report.status.hardware.ramMebibytes",
     },
     subresources={"status": frozenset({"get", "update", "patch"}), "offers": frozenset({"update"})},
 )

@@ -56,7 +56,7 @@ WORKLOADS = Resource(
         Column("Message", "status.conditions.(Ready).message", priority=1, description="What it waits for"),
     ),
     fields={path: path for path in ("spec.className", "status.phase", "status.host.name")},
-    indexed={".uid": "metadata.uid"},
+    indexed={".uid": "metadata.uid", ".cpu": "spec.requirements.cpuCount", ".ram": "spec.requirements.ram"},
     subresources={"status": frozenset({"get", "update", "patch"}), "binding": frozenset({"create"})},
 )
 
@@ -308,19 +308,21 @@ class WorkloadRegistry(Registry):
             raise path_not_found()
         self.get(namespace, name)
         binding = self._binding(name, body)
-        admitted = await self.admission.admit(Attributes("CREATE", context, self.resource, namespace, name, binding, None, subresource))
-        asked = self._binding(name, admitted or binding)
-        target = asked["target"]["name"]
         namespace_uid = await self.claims.namespaces.current(namespace)
 
         async def attempt() -> dict[str, Any]:
+            admitted = await self.admission.admit(Attributes("CREATE", context, self.resource, namespace, name, binding, None, subresource))
+            asked = self._binding(name, admitted or binding)
+            target = asked["target"]["name"]
             operations = self._bind(namespace, namespace_uid, name, target, asked["metadata"])
             if operations and not context.dry_run:
-                await self.cache.commit(operations)
+                await self.cache.commit([*operations, *context.operations])
+                context.finish(True)
                 await self.claims.show_now(target)
             return success()
 
-        return await self.retrying(name, attempt)
+        with context.finishing():
+            return await self.retrying(name, attempt)
 
     def _binding(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Return the Binding in the form of its model."""

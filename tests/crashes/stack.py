@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.heldhosts import HeldHosts
+from apiserver.admission.machinequota import MachineQuota
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.admission.resourcequota import ResourceQuota
+from apiserver.admission.turns import Turns
 from apiserver.apis.host import host_name
 from apiserver.client.client import Client
 from apiserver.client.objects import Resource
@@ -77,23 +79,25 @@ class Tokens:
 
 
 class Quotas:
-    """The source of the namespaces' quotas of Workloads (`hard`) for an API server.
+    """The source of the namespaces' quotas for an API server: of Workloads (`hard`), or of machines
+    by class and by what they have (`amounts`).
 
     The used number is the one that Kubernetes' controller would count."""
 
     COUNTED = "count/workloads.workload.metal3.io"
 
     def __init__(self, server: ApiServer) -> None:
-        self._server, self.hard = server, dict[str, int]()
+        self._server, self.hard, self.amounts = server, dict[str, int](), dict[str, dict[str, str]]()
         self.plugin = ResourceQuota(self, self._names, self._beside)
 
     async def get(self, namespace: str, *, live: bool = False) -> list[Object]:
         """See the protocol."""
+        metadata = {"name": "q", "namespace": namespace, "resourceVersion": "1"}
         if namespace not in self.hard:
-            return []
+            return [{"metadata": metadata, "spec": {}, "status": {"hard": self.amounts.get(namespace, {})}}]
         used = len(self._names(self._server.registries["Workload"].resource, namespace))
         status = {"hard": {self.COUNTED: str(self.hard[namespace])}, "used": {self.COUNTED: str(used)}}
-        return [{"metadata": {"name": "q", "namespace": namespace, "resourceVersion": "1"}, "spec": {}, "status": status}]
+        return [{"metadata": metadata, "spec": {}, "status": status}]
 
     async def put_status(self, quota: Object) -> None:
         """Do nothing, because usage is always counted again."""
@@ -114,11 +118,15 @@ class ApiServer:
         self.cache = WatchCache(MemoryStore(data, committed=committed, progress_interval=60.0))
         namespaces = LocalNamespaces()
         self.quotas = Quotas(self)
-        admission = AdmissionChain([NamespaceLifecycle(namespaces), self.quotas.plugin])
+        admission = AdmissionChain([NamespaceLifecycle(namespaces)])
         core = core_catalog(self.cache, admission)
         namespaces.registry = core.namespaces
         hardware = name == "hardware"
         managed = [] if hardware else management_catalog(self.cache, admission=admission, namespaces=namespaces).registries
+        for one in managed:
+            if isinstance(one, WorkloadRegistry):
+                admission.add(MachineQuota(self.quotas, one.claims, Turns(self.cache)))
+        admission.add(self.quotas.plugin)
         own = [real_hosts(self.cache, admission)] if hardware else managed
         registries = [*core.registries, *own]
         self.registries: dict[str, Registry] = {registry.resource.kind: registry for registry in registries}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 HOSTS = 3
+CLASS = "metal.workloadclass.workload.metal3.io/hosts"
 FREE_FOR_ALL = {"cleaning": {"mode": "metadata", "tenantMayDisable": True}, "reclaim": {"tenantMayRetain": True}}
 CONSUMER = {"apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "Metal3Machine", "namespace": "tenant-a", "name": "m"}
 MARK = {"metadata": {"annotations": {"capm3.metal3.io/unhealthy": "fan"}}}
@@ -120,6 +121,24 @@ def test_an_uncleaned_host_that_does_not_suit_is_in_the_way() -> None:
         assert offers(stack, "tenant-b") == HOSTS - 1, "it keeps no host from others meanwhile"
         stack.management.quotas.hard["tenant-a"] = 2
         await stack.until(lambda: phase(stack, "two") == "Running")
+
+    life(main)
+
+
+def test_a_host_that_is_too_large_for_the_quota_waits_for_room() -> None:
+    async def main(stack: Stack) -> None:
+        [cpus, *_] = [host["status"]["report"]["status"]["hardware"]["cpu"]["count"] for host in stack.management.all("Host")]
+        del stack.management.quotas.hard["tenant-a"]
+        hard = stack.management.quotas.amounts["tenant-a"] = {"workload.metal3.io/cpu": str(cpus + 1), CLASS: "2"}
+        for name in ("one", "two"):
+            await stack.management.create(objects.workload(name, requirements={"cpuCount": 1}), who="tenant-a")
+        await stack.until(lambda: {phase(stack, name) for name in ("one", "two")} == {"Running", "Pending"})
+        [waiting] = [name for name in ("one", "two") if phase(stack, name) == "Pending"]
+        await stack.until(lambda: condition(stack, waiting, "Bound")["reason"] == "QuotaExceeded")
+        assert f"limited: workload.metal3.io/cpu={cpus + 1}" in condition(stack, waiting, "Bound")["message"]
+        assert "exceeded quota" in await refused(stack), "the class has no room for a third one"
+        hard["workload.metal3.io/cpu"] = str(2 * cpus)
+        await stack.until(lambda: phase(stack, waiting) == "Running")
 
     life(main)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 GREEDY, OTHER = "tenant-a", "tenant-b"
 HOSTS, QUOTA = 3, 1
+CLASS_HOSTS = "metal.workloadclass.workload.metal3.io/hosts"
 RULES = {
     "cleaning": {"mode": "metadata", "tenantMayDisable": True},
     "reclaim": {"tenantMayRetain": True, "maxUnhealthyPerNamespace": HOSTS},
@@ -97,10 +98,13 @@ class Greed(Troubles):
     """Let one tenant try everything to exceed its quota, while another takes hosts and gives them
     back."""
 
-    def __init__(self, snapshot: Snapshot, seen: Counter[str]) -> None:
+    def __init__(self, snapshot: Snapshot, seen: Counter[str], amounts: dict[str, str] | None) -> None:
         super().__init__(snapshot)
         server = self.stack.management
-        server.quotas.hard[GREEDY] = QUOTA
+        if amounts is None:
+            server.quotas.hard[GREEDY] = QUOTA
+        else:
+            server.quotas.amounts[GREEDY] = amounts
         self.seen = seen
         self.account = Account(server.get("Namespace", GREEDY), server.all("Host"))
         self.stack.guard.committed = self._committed
@@ -229,7 +233,8 @@ class Greed(Troubles):
 
 
 @pytest.mark.timeout(1800)
-def test_a_quota_of_one_is_one_host() -> None:
+@pytest.mark.parametrize("amounts", [None, {CLASS_HOSTS: str(QUOTA)}], ids=["count", "class"])
+def test_a_quota_of_one_is_one_host(amounts: dict[str, str] | None) -> None:
     snapshot, seen = at_rest(), Counter[str]()
     wanted = settings(
         max_examples=HISTORIES or 14,
@@ -240,7 +245,7 @@ def test_a_quota_of_one_is_one_host() -> None:
         phases=(Phase.explicit, Phase.generate, Phase.shrink) if HISTORIES else (Phase.explicit, Phase.generate),
         suppress_health_check=list(HealthCheck),
     )
-    machine = cast("type[RuleBasedStateMachine]", lambda: Greed(snapshot, seen))
+    machine = cast("type[RuleBasedStateMachine]", lambda: Greed(snapshot, seen, amounts))
     run_state_machine_as_test(machine, settings=wanted)
     assert {"claims", "refusals", "uncleaned", "Quarantined", "Unhealthy"} <= {what for what, times in seen.items() if times}, seen
     assert "Abandoned" not in seen, "a claim that has just ended is not abandoned"

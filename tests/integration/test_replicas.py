@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import ssl
 import urllib.request
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,8 @@ import pytest
 from tests.integration import running
 from tests.integration.objects import workload
 from tests.integration.replicas import Replica, is_ready, start_replica
-from tests.integration.running import Running, eventually
+from tests.integration.running import ADMIN, Running, eventually
+from tests.integration.webhooks import applied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,6 +90,35 @@ def test_a_watch_goes_on_at_another_server_when_its_own_is_killed(servers: list[
             ("ADDED", "between"),
             ("DELETED", "before-0"),
         ]
+
+
+def test_a_quota_of_machines_is_one_for_all_servers(servers: list[Running]) -> None:
+    name = "metal.workloadclass.workload.metal3.io/hosts"
+    metadata = {"name": "machines", "namespace": "a"}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": {name: "5"}}}
+    cluster = servers[-1]
+
+    def used() -> str | None:
+        found: str | None = cluster.get(ADMIN, "resourcequota", "machines", "-n", "a").get("status", {}).get("used", {}).get(name)
+        return found
+
+    def create(number: int) -> int:
+        server, obj = servers[number % 3], workload(f"many-{number}", className="metal", image=None)
+        return server.direct(PATH, identity=server.tenant_identity("a"), method="POST", body=obj).code
+
+    before = {item["metadata"]["name"] for item in ask(cluster, "GET", PATH)["items"]}
+    for found in before:
+        ask(cluster, "DELETE", f"{PATH}/{found}")
+    with applied(cluster, ADMIN, quota):
+        eventually(lambda: used() == "0")
+        with ThreadPoolExecutor(30) as pool:
+            codes = Counter(pool.map(create, range(30)))
+        assert codes == {201: 5, 403: 25}
+        assert len(ask(servers[0], "GET", PATH)["items"]) == 5
+        eventually(lambda: used() == "5")
+        for item in ask(servers[0], "GET", PATH)["items"]:
+            ask(servers[1], "DELETE", f"{PATH}/{item['metadata']['name']}")
+        eventually(lambda: used() == "0")
 
 
 @contextmanager

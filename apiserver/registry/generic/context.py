@@ -12,6 +12,8 @@ from apiserver.apis.status import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from storage.base import Operation
+
 LARGE = 32 * 1024
 """The number of bytes from which on a stored object takes long to handle."""
 SERVICE_ACCOUNT = "system:serviceaccount:"
@@ -49,7 +51,9 @@ class Context:
 
     large: the request's body takes long to handle (see breathe).
 
-    on_finish: functions to call with the outcome of the write (see finishing)."""
+    on_finish: functions to call with the outcome of the write (see finishing).
+
+    operations: what admission adds to the commit of the write."""
 
     user: UserInfo
     dry_run: bool = False
@@ -61,6 +65,7 @@ class Context:
     annotations: dict[str, str] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
     on_finish: list[Callable[[bool | None], None]] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
     large: bool = False
 
     async def breathe(self, size: int = 0) -> None:
@@ -86,8 +91,9 @@ class Context:
             self.finish(happened)
 
     def finish(self, happened: bool | None) -> None:
-        """Report the outcome to `on_finish`, and clear them."""
+        """Report the outcome to `on_finish`, and clear them and `operations`."""
         on_finish, self.on_finish = self.on_finish, []
+        self.operations = []
         for tell in on_finish:
             tell(happened)
 

@@ -110,16 +110,19 @@ class Registry:
         `applied` is true if the object is the result of a server-side apply."""
         generated = not (obj.get("metadata") or {}).get("name")
         with context.finishing():
-            for attempt in range(ATTEMPTS):
+            for _ in range(ATTEMPTS):
                 new = await self.admit_new(context, namespace, obj, applied=applied)
                 name = new["metadata"]["name"]
                 if self.find(namespace, name) is None:
                     try:
                         return await self._store(context, None, new)
-                    except Conflict:
-                        pass
-                if not generated or attempt == ATTEMPTS - 1:
+                    except Conflict as error:
+                        if error.key != self.resource.key(namespace, name):
+                            continue  # what admission decided by has changed
+                if not generated:
                     break
+            else:
+                raise self._crowded(name)
             raise already_exists(self.resource.group, self.resource.plural, name)
 
     async def admit_new(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> dict[str, Any]:
@@ -282,7 +285,10 @@ class Registry:
                 return await attempt()
             except Conflict:
                 continue
-        raise service_unavailable(f'{self.resource.plural} "{name}" is being written by too many others at once; try again')
+        raise self._crowded(name)
+
+    def _crowded(self, name: str) -> ApiError:
+        return service_unavailable(f'{self.resource.plural} "{name}" is being written by too many others at once; try again')
 
     def _checked(self, old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
         new["apiVersion"], new["kind"] = self.resource.api_version, self.resource.kind
@@ -319,7 +325,7 @@ class Registry:
         self.strategy.check_commit(old, new, operations, follows=follows)
         if context.dry_run:
             return self.decode(own.key, own.value, entry.revision) if entry else unversioned(self.decode(own.key, own.value, 0))
-        revision = await self.cache.commit(operations)
+        revision = await self.cache.commit([*operations, *context.operations])
         context.finish(True)
         await self.strategy.after_commit(context, old, new)
         return self.stored(own, revision)

@@ -10,6 +10,7 @@ from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.configurations import Configurations
 from apiserver.admission.dispatcher import Dispatcher
 from apiserver.admission.heldhosts import HeldHosts
+from apiserver.admission.machinequota import MachineQuota
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
@@ -19,12 +20,14 @@ from apiserver.admission.policies.running import Runner
 from apiserver.admission.policies.validating import ValidatingPolicies
 from apiserver.admission.reinvocation import Mutators
 from apiserver.admission.resourcequota import ResourceQuota
+from apiserver.admission.turns import Turns
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Resource
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.server.delegation.policies import ManagementParams, Reviews, mutating_policies, validating_policies
 from apiserver.server.delegation.quotas import ManagementQuotas
+from apiserver.server.delegation.usedamounts import UsedAmounts
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -65,23 +68,29 @@ class ManagementAdmission:
         changing = MutatingPolicies(self._mutating.policies, *known)
         checking = ValidatingPolicies(self._validating.policies, *known)
         self._held_hosts: HeldHosts | None = None
-        self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names, self._beside)
+        self._quota_source = ManagementQuotas(client, self._copy)
+        self._quota = ResourceQuota(self._quota_source, self._names, self._beside)
+        self._used: UsedAmounts | None = None
         self.metrics: tuple[Collector, ...] = (webhooks, conditions, changing.metrics, checking.metrics)
         mutators = Mutators(changing, MutatingWebhooks(mutating))
-        self.chain = AdmissionChain([NamespaceLifecycle(namespaces), mutators, checking, ValidatingWebhooks(validating), self._quota])
+        self.chain = AdmissionChain([NamespaceLifecycle(namespaces), mutators, checking, ValidatingWebhooks(validating)])
 
     def serve(self, registries: Iterable[Registry]) -> None:
-        """Set the registries, whose objects count for quotas."""
+        """Set the registries, whose objects count for quotas, before their cache is started."""
         self._registries = {(one.resource.group, one.resource.plural): one for one in registries}
         for one in self._registries.values():
             if isinstance(one, WorkloadRegistry):
                 self._held_hosts = HeldHosts(one.claims)
+                self.chain.add(MachineQuota(self._quota_source, one.claims, Turns(one.cache)))
+                self._used = UsedAmounts(self._quotas, self._quota_source, one.claims)
+        self.chain.add(self._quota)
 
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the tasks that must run, by name."""
         policies = {one.plural: one.run for one in (self._mutating, self._validating)}
-        return {**{name: informer.run for name, informer in self._informers.items()}, **policies}
+        used = {"use of quotas": self._used.run} if self._used is not None else {}
+        return {**{name: informer.run for name, informer in self._informers.items()}, **policies, **used}
 
     @property
     def ready(self) -> dict[str, Callable[[], Awaitable[None]]]:

@@ -1,0 +1,118 @@
+"""Limit the machines of a namespace by the management cluster's ResourceQuotas: by class, and by
+their CPUs and memory.
+
+What is used is counted from what this server stores, in the write's turn (see Turns). The commit
+fails if another replica has added anything to the namespace meanwhile, and the write is decided
+again. So there is no charge that has to be given back, and nothing to repair after a crash. What
+the quota's status says is written afterwards (see server.delegation.usedamounts).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from apiserver.admission.amounts import Limits, limits, refusal
+from apiserver.admission.heldhosts import target_of
+from apiserver.admission.resourcequota import QuotaUnavailable, unknown
+from apiserver.apis.status import forbidden
+from apiserver.registry.claims.charge import takes_again
+from apiserver.registry.claims.usage import of_left, of_namespace, of_workload
+
+if TYPE_CHECKING:
+    from apiserver.admission.resourcequota import Quotas
+    from apiserver.admission.turns import Turns
+    from apiserver.registry.claims.claims import Claims
+    from apiserver.registry.generic.attributes import Attributes
+    from apiserver.registry.generic.entry import Entry
+
+
+class MachineQuota:
+    """The Admission of quotas of machines. It comes before quotas of objects, which would otherwise
+    be charged, for a moment, for what is refused here."""
+
+    def __init__(self, quotas: Quotas, claims: Claims, turns: Turns) -> None:
+        self._quotas, self._claims, self._turns = quotas, claims, turns
+
+    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
+        """Admit a write that adds machines, or larger ones, to the namespace. See Admission.
+
+        Raises ApiError: 403 if it exceeds a quota, 503 if that cannot be checked."""
+        if not self._may_add(attributes):
+            return attributes.new
+        self._turns.forget(attributes.context)
+        try:
+            found = limits(await self._quotas.get(attributes.namespace))
+        except QuotaUnavailable as error:
+            raise unknown(attributes.namespace, error) from None
+        if found and self._adds(attributes, found):
+            if not attributes.context.dry_run:
+                await self._turns.take(attributes.namespace, attributes.context)
+            why = self._refusal(attributes, found)
+            if why is not None:
+                resource = attributes.resource
+                raise forbidden(resource.group, resource.plural, attributes.name, why)
+        return attributes.new
+
+    def _may_add(self, attributes: Attributes) -> bool:
+        """Return whether the write is of a kind that can add anything."""
+        if attributes.resource is not self._claims.workloads.resource:
+            return False
+        return attributes.subresource == "binding" or (not attributes.subresource and attributes.operation in ("CREATE", "UPDATE"))
+
+    def _adds(self, attributes: Attributes, found: Limits) -> bool:
+        names = {name for hard in found.values() for name in hard}
+        return any(name in names for name, amount in self._requested(attributes).items() if amount > 0)
+
+    def _refusal(self, attributes: Attributes, found: Limits) -> str | None:
+        """Return why the write exceeds a quota, or None."""
+        used = of_namespace(self._claims, attributes.namespace, attributes.name, self._taken(attributes))
+        return refusal(found, used + self._before(attributes), self._requested(attributes))
+
+    def _requested(self, attributes: Attributes) -> Counter[str]:
+        """Return what the write adds."""
+        after, before = Counter(self._after(attributes)), self._before(attributes)
+        after.subtract(before)
+        return after
+
+    def _before(self, attributes: Attributes) -> Counter[str]:
+        """Return what the Workload counts before the write.
+
+        A Workload without a host may have been admitted because it was to take a host that counts
+        already. So its binding adds all that it counts where such hosts do."""
+        old = attributes.old
+        if attributes.operation == "UPDATE" and old is not None:
+            return of_workload(old["spec"], self._claims.host_of_workload(old))
+        if not attributes.subresource:
+            return Counter()
+        left = of_left(self._claims, attributes.namespace, self._taken(attributes))
+        return Counter({name: amount for name, amount in of_workload(self._spec(attributes), None).items() if not left[name]})
+
+    def _after(self, attributes: Attributes) -> Counter[str]:
+        new = attributes.new or {}
+        if attributes.operation == "UPDATE" and attributes.old is not None:
+            return of_workload(new["spec"], self._claims.host_of_workload(attributes.old))
+        target = self._target(attributes)
+        return of_workload(self._spec(attributes) if attributes.subresource else new["spec"], target)
+
+    def _spec(self, attributes: Attributes) -> dict[str, Any]:
+        """Return the spec of the stored Workload."""
+        known = self._claims.workloads.find(attributes.namespace, attributes.name)
+        spec: dict[str, Any] = known.object()["spec"] if known is not None else {}
+        return spec
+
+    def _target(self, attributes: Attributes) -> Entry | None:
+        """Return the Host that the write is to take, if it is known."""
+        name = target_of(self._claims, attributes)
+        return self._claims.hosts.find("", name) if name else None
+
+    def _taken(self, attributes: Attributes) -> set[str]:
+        """Return the Hosts that count for nobody else if the Workload takes one of them.
+
+        A Workload whose host is not known yet may be meant for any host that the namespace left
+        uncleaned. Its binding to another host is refused."""
+        target = target_of(self._claims, attributes)
+        if target is not None or attributes.operation == "UPDATE":
+            return {target} if target else set()
+        left = self._claims.outliving(attributes.namespace)
+        return {host.name for host in left if takes_again(host.object(), attributes.namespace)}

@@ -1,0 +1,64 @@
+"""Let writes that add to one total be decided one after the other, in all replicas.
+
+Each such write stores the turn of its namespace in its own commit, on condition that nobody has
+stored it since the total was counted. So no two writes rely on the same count. Namespaces share a
+fixed number of stored turns, so that none is left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
+from zlib import crc32
+
+from apiserver.apis.status import internal
+from storage.base import Priority, Put
+
+if TYPE_CHECKING:
+    from apiserver.registry.generic.context import Context
+    from storage.cache import WatchCache
+
+PREFIX = "/server/quota-turns/"
+TURNS = 256
+SECONDS = 10.0
+"""The seconds that a write waits for its turn."""
+
+
+class Turns:
+    """The turns of all namespaces. It must be made before the cache is started."""
+
+    def __init__(self, cache: WatchCache) -> None:
+        self._stored = cache.collection(PREFIX, lambda key, value, revision: revision)
+        self._locks = WeakValueDictionary[str, asyncio.Lock]()
+
+    async def take(self, namespace: str, context: Context) -> None:
+        """Wait for the namespace's turn, which the write keeps until its outcome is known.
+
+        Call it before the total is counted, again in each attempt. Raises ApiError (500) if it takes
+        too long."""
+        lock = self._locks.get(namespace) or asyncio.Lock()
+        self._locks[namespace] = lock
+        if not any(isinstance(one, _Turn) and one.lock is lock for one in context.on_finish):
+            try:
+                async with asyncio.timeout(SECONDS):
+                    await lock.acquire()
+            except TimeoutError:
+                raise internal("resource quota evaluation timed out") from None
+            context.on_finish.append(_Turn(lock))
+        key = f"{PREFIX}{crc32(namespace.encode()) % TURNS:02x}"
+        context.operations = [Put(key, b"{}", self._stored.get(key) or 0, Priority.FOLLOWS)]
+
+    def forget(self, context: Context) -> None:
+        """Remove the turn of an earlier attempt from the write's commit."""
+        context.operations = []
+
+
+class _Turn:
+    """A turn that one write has, until it is called with the write's outcome."""
+
+    def __init__(self, lock: asyncio.Lock) -> None:
+        self.lock = lock
+
+    def __call__(self, happened: bool | None) -> None:
+        self.lock.release()

@@ -1,0 +1,86 @@
+"""Count the machines that a namespace keeps from others: by class, and by what they have.
+
+A Workload with a host counts as that host, however small its requirements are. A Workload without a
+host counts as what it requires. A host that the namespace keeps without a Workload counts as well
+(see charge). Everything is counted from what is stored, so no count can be lost or be wrong for
+long.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.quantity import parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from apiserver.registry.claims.claims import Claims
+    from apiserver.registry.generic.entry import Entry
+
+HOSTS, CPU, MEMORY = "hosts", "cpu", "memory"
+RESOURCES = (HOSTS, CPU, MEMORY)
+ALL = "workload.metal3.io"
+OF_CLASS = ".workloadclass.workload.metal3.io"
+MOST = 2**63 - 1
+"""The largest amount of anything, as in a Kubernetes quantity."""
+
+
+def is_counted(name: str) -> bool:
+    """Return whether a quota's name for an amount is one that this module counts."""
+    prefix, _, resource = name.rpartition("/")
+    return resource in RESOURCES and (prefix == ALL or (prefix.endswith(OF_CLASS) and prefix != OF_CLASS))
+
+
+def of_workload(spec: dict[str, Any], host: Entry | None) -> Counter[str]:
+    """Return what a Workload with this spec counts, by the names that quotas have for it.
+
+    `host` is the one that it has, or is about to get."""
+    wanted = spec.get("requirements") or {}
+    return _of(host, str(spec.get("className") or ""), str(wanted.get("cpuCount") or ""), str(wanted.get("ram") or ""))
+
+
+def of_namespace(claims: Claims, namespace: str, workload: str = "", taken: Collection[str] = ()) -> Counter[str]:
+    """Return what the namespace keeps from others, without one Workload and without the hosts
+    `taken`, which that Workload is to have."""
+    found, had = Counter[str](), _had(claims, namespace)
+    for entry in claims.workloads.collection.range(claims.workloads.resource.key(namespace, "")):
+        if entry.name != workload:
+            fields = entry.fields
+            found.update(_of(had.get((entry.name, fields[".uid"])), fields["spec.className"], fields[".cpu"], fields[".ram"]))
+    found.update(of_left(claims, namespace, taken))
+    return found
+
+
+def of_left(claims: Claims, namespace: str, taken: Collection[str] = ()) -> Counter[str]:
+    """Return what the namespace keeps from others without a Workload, except the hosts `taken`."""
+    found = Counter[str]()
+    for host in claims.outliving(namespace):
+        if host.name not in taken:
+            found.update(_of(host, "", "", ""))
+    return found
+
+
+def _had(claims: Claims, namespace: str) -> dict[tuple[str, str], Entry]:
+    """Return the namespace's Hosts by the name and uid of their Workload."""
+    found = {}
+    for host in claims.hosts.collection.index("holder", namespace):
+        claim = (".claimName", ".claimUID") if host.fields[".claimNamespace"] else (".chargedName", ".chargedUID")
+        found[host.fields[claim[0]], host.fields[claim[1]]] = host
+    return found
+
+
+def _of(host: Entry | None, class_name: str, cpu: str, memory: str) -> Counter[str]:
+    """Return the amounts of a host, or of a Workload without one. A host that was not inspected
+    counts as what is required."""
+    if host is not None:
+        class_name, cpu = host.fields["spec.className"], host.fields[".cpu"] or cpu
+        memory = f"{host.fields['.ram']}Mi" if host.fields[".ram"] else memory
+    amounts = {HOSTS: 1, CPU: _number(cpu), MEMORY: _number(memory)}
+    prefixes = (ALL, f"{class_name}{OF_CLASS}") if class_name else (ALL,)
+    return Counter({f"{prefix}/{resource}": amount for prefix in prefixes for resource, amount in amounts.items()})
+
+
+def _number(text: str) -> int:
+    return int(min(parse_quantity(text), MOST)) if text else 0

@@ -1,0 +1,97 @@
+"""Write what a namespace uses of its quotas of machines into their status.
+
+kube-controller-manager leaves these names in status.used alone, because it does not know them.
+Every replica counts what is stored, so all write the same, and a restart changes nothing. Nothing
+is decided by these numbers: they are for those who read the quota.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from typing import TYPE_CHECKING, Any
+
+from apiserver.admission.amounts import limits, used_of
+from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable
+from apiserver.client.objects import key_of, namespace_of
+from apiserver.registry.claims.usage import of_namespace
+from storage.base import StorageError
+
+if TYPE_CHECKING:
+    from apiserver.admission.resourcequota import Quotas
+    from apiserver.client.informer import Informer
+    from apiserver.registry.claims.claims import Claims
+
+log = logging.getLogger(__name__)
+
+SECONDS = 1.0
+"""The seconds between two looks at whether anything has changed."""
+REPEAT_SECONDS = 60.0
+"""The seconds until everything is counted again, whether or not anything has changed."""
+
+
+class UsedAmounts:
+    """Keeps status.used of the quotas that an informer follows."""
+
+    def __init__(self, informer: Informer, quotas: Quotas, claims: Claims) -> None:
+        self._informer, self._quotas, self._claims = informer, quotas, claims
+        self._events = 0
+        informer.add_handler(self._changed)
+
+    async def run(self) -> None:
+        """Write the status of quotas until cancelled."""
+        counted, complaint = None, ""
+        for looks in itertools.count():
+            state = self._state()
+            if state != counted or looks % int(REPEAT_SECONDS / SECONDS) == 0:
+                try:
+                    counted = state if await self.write() else None
+                    complaint = ""
+                except (QuotaUnavailable, StorageError, ValueError) as error:
+                    counted = None
+                    if str(error) != complaint:
+                        complaint = str(error)
+                        log.warning("status.used of quotas is not up to date: %s", error)
+            await asyncio.sleep(SECONDS)
+
+    async def write(self) -> bool:
+        """Write each quota whose status is not what is counted. Returns whether all of them are.
+
+        Raises QuotaUnavailable or StorageError."""
+        namespaces = {namespace_of(quota) for quota in self._informer.store if limits([quota])}
+        complete = True
+        for namespace in sorted(namespaces):
+            for quota in await self._quotas.get(namespace):
+                complete &= await self._correct(quota)
+        return complete
+
+    async def _correct(self, quota: dict[str, Any]) -> bool:
+        if self._corrected(quota) is None:
+            return True
+        # another replica may have stored more than this one has seen
+        await self._claims.hosts.cache.confirm()
+        if (corrected := self._corrected(quota)) is None:
+            return True
+        try:
+            await self._quotas.put_status(corrected)
+        except QuotaConflict:
+            log.debug("%s was written by another client first", key_of(quota))
+            return False
+        return True
+
+    def _corrected(self, quota: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the quota with the counted use, or None if it has that already."""
+        status, counted = quota.get("status") or {}, of_namespace(self._claims, namespace_of(quota))
+        used = {**(status.get("used") or {}), **used_of(quota, counted)}
+        if used == (status.get("used") or {}):
+            return None
+        return {"apiVersion": "v1", "kind": "ResourceQuota", **quota, "status": {**status, "used": used}}
+
+    def _state(self) -> tuple[int, ...]:
+        """Return numbers that change with anything that is counted."""
+        collections = (self._claims.workloads.collection, self._claims.hosts.collection)
+        return (self._events, *(collection.received for collection in collections))
+
+    def _changed(self, old: object, new: object) -> None:
+        self._events += 1
