@@ -205,7 +205,9 @@ def test_keys_are_rotated_without_a_restart(tenants: Running, cloud: Account) ->
 
     def connected() -> Object:
         conditions = tenants.get(ADMIN, CLASSES, "cloud")["status"]["conditions"]
-        return next(dict(item) for item in conditions if item["type"] == "Connected")
+        found: list[Object] = [item for item in conditions if item["type"] == "Connected"]
+        assert found, "the condition is not there yet"
+        return found[0]
 
     def set_key(value: bytes) -> None:
         data = {"data": {"secretKey": base64.b64encode(value).decode() if value else None}}

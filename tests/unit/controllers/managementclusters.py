@@ -54,7 +54,13 @@ class MortalClient(Client):
         return answer
 
 
-async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 60.0) -> Any:
+def condition(obj: Object, type_: str) -> Object:
+    """Return the condition of this type. Raises KeyError if there is none yet."""
+    found: dict[str, Object] = {item["type"]: item for item in obj["status"]["conditions"]}
+    return found[type_]
+
+
+async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 120.0) -> Any:
     """Wait until the check returns a true value, without an AssertionError or a missing object or
     field."""
     deadline = asyncio.get_running_loop().time() + timeout
@@ -136,9 +142,7 @@ class ManagementCluster:
 
     async def connected(self, name: str) -> Object:
         """Return the class's condition Connected."""
-        class_ = await self.admin.get(kinds.CLASSES, name)
-        found: Object = next(item for item in class_["status"]["conditions"] if item["type"] == "Connected")
-        return found
+        return condition(await self.admin.get(kinds.CLASSES, name), "Connected")
 
 
 @dataclass

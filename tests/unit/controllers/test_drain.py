@@ -124,10 +124,10 @@ async def test_a_drain_that_is_killed_after_a_write_continues(tmp_path: Path) ->
         async with client:
             hosts = (await client.list_all(kinds.HOSTS))[0]
             with pytest.raises(Killed):
-                await drain(client, Options(hosts=hosts, timeout=5.0), lambda rows: None)
+                await drain(client, Options(hosts=hosts, timeout=60.0), lambda rows: None)
             hosts = (await client.list_all(kinds.HOSTS))[0]
             assert sum(bool(one["spec"].get("unschedulable")) for one in hosts) == 1
-            assert drained(await drain(client, Options(hosts=hosts, timeout=5.0), lambda rows: None))
+            assert drained(await drain(client, Options(hosts=hosts, timeout=60.0), lambda rows: None))
             hosts = (await client.list_all(kinds.HOSTS))[0]
             assert all(one["spec"]["unschedulable"] for one in hosts)
 

@@ -10,7 +10,7 @@ import pytest
 from controllers import kinds
 from tests.integration.tcpproxy import proxied
 from tests.unit.controllers.clusters import BMH
-from tests.unit.controllers.managementclusters import NAMESPACE, ManagementCluster, eventually, management_clusters
+from tests.unit.controllers.managementclusters import NAMESPACE, ManagementCluster, condition, eventually, management_clusters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -40,8 +40,7 @@ async def source(maker: ManagementClusters, hardware: Hardware) -> ManagementClu
 
 
 async def bound(cluster: ManagementCluster, name: str) -> dict[str, Any]:
-    conditions = (await cluster.workload(name))["status"]["conditions"]
-    return next(condition for condition in conditions if condition["type"] == "Bound")
+    return condition(await cluster.workload(name), "Bound")
 
 
 async def host_of(cluster: ManagementCluster, name: str) -> str:
@@ -103,8 +102,8 @@ async def test_a_host_that_was_named_is_waited_for(maker: ManagementClusters, ha
         proxy.open = True
 
         async def told() -> bool:
-            condition = await bound(second, "late")
-            return condition["reason"] == "HostTaken" and "delete this Workload" in str(condition["message"])
+            found = await bound(second, "late")
+            return found["reason"] == "HostTaken" and "delete this Workload" in str(found["message"])
 
         await eventually(told)
         assert await host_of(second, "late") == taken == "h2"
