@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.bounded import remembering
 from apiserver.apis.images import deploy_problems
-from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION, retain_problem
+from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
+from apiserver.apis.workloadclass import retain_problem
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from storage.base import (
     Store,
     Unavailable,
 )
-from storage.collection import Change, Collection
+from storage.collection import Collection
 from storage.format import check_format
 from storage.keys import successor
-from storage.ring import Budget, Subscription
+from storage.ring import Budget
 from storage.transfer import MARK
 from storage.waiters import Waiters
 
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 
     from storage.base import KeyValue, Operation, Page, Usage
-
-__all__ = ["HISTORY_BYTES", "Change", "Collection", "Subscription", "WatchCache"]
 
 _log = logging.getLogger(__name__)
 

@@ -19,30 +19,10 @@ from apiserver.apis.base import Model, Timestamp
 from apiserver.apis.bounded import remembering
 from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, OwnerReference, SecretReference
 from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CustomDeploy, Reported, ReportedImage
-from apiserver.apis.names import ADOPTS, FIRST_BOOT
-from apiserver.apis.workload import GROUP, VERSION
+from apiserver.apis.names import FIRST_BOOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = [
-    "ADOPTS",
-    "CORDONED",
-    "GROUP",
-    "VERSION",
-    "WORKLOAD_FIELDS",
-    "Host",
-    "HostOffers",
-    "HostReport",
-    "HostStatus",
-    "adopted_consumer",
-    "host_name",
-    "is_open_to",
-    "reserved_for",
-    "uid_of_view",
-    "unavailable_reason",
-    "view_uid",
-]
 
 WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", *FIRST_BOOT, "online", "automatedCleaningMode")
 """The fields of a view's spec that belong to the Workload. The others belong to the host."""

@@ -12,22 +12,9 @@ from pydantic import AfterValidator, Field
 from apiserver.apis.base import DNSLabel, DNSSubdomain, Model
 from apiserver.apis.images import MAX_URL, bad_rule
 from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta
-from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
-from apiserver.apis.workload import GROUP, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-__all__ = [
-    "DEFAULT_CLASS_ANNOTATION",
-    "GROUP",
-    "VERSION",
-    "CleaningPolicy",
-    "WorkloadClass",
-    "requires_healthy",
-    "retain_problem",
-    "unhealthy_limit",
-]
 
 
 def _compiles(pattern: str) -> str:

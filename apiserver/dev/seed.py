@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
 from apiserver.apis.status import ApiError
-from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION
 from apiserver.registry.generic.context import Context, UserInfo
 
 if TYPE_CHECKING:

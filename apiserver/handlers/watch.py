@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from apiserver.handlers.watchers.broadcaster import Broadcaster
     from apiserver.handlers.watchers.registry import Watches
     from apiserver.registry.generic.entry import Entry
-    from storage.cache import Change, Subscription
+    from storage.collection import Change
+    from storage.ring import Subscription
 
 SHORTEST, LONGEST = 1800.0, 3600.0
 """The range of seconds of a watch without timeoutSeconds.

@@ -6,14 +6,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis import metal3
-from apiserver.apis.host import ADOPTS, adopted_consumer
+from apiserver.apis.host import adopted_consumer
+from apiserver.apis.names import ADOPTS, CLAIMED_THROUGH
 from apiserver.apis.status import ApiError, conflict, method_not_allowed, not_found
 from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.registry import hardwaredata
 from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, held_back
 from apiserver.registry.claims.conditions import with_conditions
 from apiserver.registry.claims.confirmation import Confirmations
-from apiserver.registry.claims.projection import CLAIMED_THROUGH, claimed_by, host_of
+from apiserver.registry.claims.projection import claimed_by, host_of
 from apiserver.registry.claims.viewupdate import Refused, Taken, ViewUpdate, view_update
 from apiserver.registry.generic import metadata
 from apiserver.registry.generic.registry import Registry, managed_fields

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from apiserver.apis.host import CORDONED, GROUP, VERSION, Host, HostOffers, reserved_for
+from apiserver.apis.host import CORDONED, Host, HostOffers, reserved_for
 from apiserver.apis.names import CLASS_LABEL
 from apiserver.apis.quantity import MI, human
 from apiserver.apis.status import cause, conflict, path_not_found
+from apiserver.apis.workload import GROUP, VERSION
 from apiserver.apis.workloadclass import retain_problem
 from apiserver.registry.claims import history
 from apiserver.registry.claims.charge import charge_by_report, charge_of

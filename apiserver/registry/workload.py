@@ -8,12 +8,12 @@ from pydantic import ValidationError
 
 from apiserver.apis.images import checksum_problem, deploy_problems, digest_problem
 from apiserver.apis.lengths import long_texts
-from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.names import FIRST_BOOT, RELEASE_FINALIZER
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
 from apiserver.registry.claims.binding import binding_causes, keep_binding, with_binding, with_state_of_earlier_controllers
-from apiserver.registry.claims.claims import RELEASE_FINALIZER, Claims, adopting, bound, free_reason, held_back
+from apiserver.registry.claims.claims import Claims, adopting, bound, free_reason, held_back
 from apiserver.registry.claims.projection import taken_from
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
 from apiserver.apis.status import cause
-from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION, GROUP, VERSION, CleaningPolicy, WorkloadClass
+from apiserver.apis.workload import GROUP, VERSION
+from apiserver.apis.workloadclass import CleaningPolicy, WorkloadClass
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Strategy

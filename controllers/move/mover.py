@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apiserver.apis.host import ADOPTS, adopted_consumer, host_name
+from apiserver.apis.host import adopted_consumer, host_name
+from apiserver.apis.names import ADOPTS
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, uid_of
 from controllers import kinds

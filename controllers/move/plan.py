@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS
-from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.host import WORKLOAD_FIELDS
+from apiserver.apis.names import ADOPTS, FIRST_BOOT
 from apiserver.apis.workload import named_secrets
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from apiserver.apis.metal3 import ErrorType
     from controllers.simulator.reconcileinfo import ReconcileInfo
 
-__all__ = ["REBOOT", "clear_reboots", "manage", "switch_off"]
-
 ERROR: ErrorType = "power management error"
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from apiserver.apis.host import ADOPTS
+from apiserver.apis.names import ADOPTS
 from apiserver.apis.workload import binding_state
 from apiserver.client.clock import timestamp
 from apiserver.client.objects import Object, annotations_of, key_of, labels_of, name_of, namespace_of, uid_of

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from storage.base import Operation, Store
 
-__all__ = ["CommitTests"]
-
 KEYS = ["/a", "a", "/a b/ü/日本/😀", "/" + "k" * 400, "\x01\x7f", "\U0010ffff", "\ud7ff\ue000"]
 VALUES = [b"", b"\0", b"\xff\xfe", bytes(range(256)), "ü".encode(), b"{}"]
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from storage.base import Store
 
-__all__ = ["DEADLINE", "Harness", "brief", "collect", "opened", "put", "watching"]
-
 DEADLINE = 30.0
 """The seconds after which an expected event counts as missing."""
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from storage.base import Store
 
-__all__ = ["LifecycleTests"]
-
 
 async def everything_is_unavailable(store: Store) -> None:
     for call in (

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from storage.base import Operation, Store
 
-__all__ = ["Model", "ModelTests"]
-
 KEYS = st.sampled_from(["/a", "/a/", "/a/x", "/a/y", "/a0", "/b", "/b/\ud7ff", "/b/\ue000", "/b/😀"])
 PREFIXES = st.sampled_from(["", "/", "/a", "/a/", "/b/", "/b/\ud7ff", "/none"])
 EXPECTATIONS = st.sampled_from(["any", "any", "right", "right", "absent", "wrong"])

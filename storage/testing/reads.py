@@ -13,8 +13,6 @@ from storage.testing.harness import Harness, brief, collect, put
 if TYPE_CHECKING:
     from storage.base import Operation, Page, Store
 
-__all__ = ["ReadTests"]
-
 # Keys whose order by UTF-16 units or by some locale would differ from that of their UTF-8 bytes,
 # and keys at the ends of prefixes.
 TRICKY = [

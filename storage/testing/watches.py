@@ -15,8 +15,6 @@ from storage.testing.harness import Harness, brief, collect, put, watching
 if TYPE_CHECKING:
     from storage.base import Operation, Store
 
-__all__ = ["WatchTests"]
-
 
 class WatchTests(Harness):
     async def test_events_tell_before_and_after(self, store: Store) -> None:

@@ -14,11 +14,12 @@ from unittest import mock
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import Node
 
+from apiserver.apis.names import WORKLOAD_UID
 from controllers.providers.machines.cloud import CloudProvider, ec2errors, openstackerrors
 from controllers.providers.machines.cloud.driver import CloudDriver
 from controllers.providers.machines.cloud.openstack import instance_of
 from controllers.providers.machines.cloud.parameters import Parameters
-from controllers.providers.machines.instance import IMAGE, SLOT_UID, WORKLOAD_UID, Instance
+from controllers.providers.machines.instance import IMAGE, SLOT_UID, Instance
 from hack.cloud.nova import FLAVORS, Nova, Refused
 from tests.crashes import objects
 from tests.crashes.machines import FLAVOR, Found, Source

@@ -16,7 +16,8 @@ from storage.base import Compacted, Unavailable
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
-    from storage.cache import Change, Collection, Subscription
+    from storage.collection import Change, Collection
+    from storage.ring import Subscription
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.negotiation import Form
     from apiserver.registry.generic.resource import Resource
     from apiserver.registry.generic.selectors import Selector
-    from storage.cache import Change
+    from storage.collection import Change
 
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 

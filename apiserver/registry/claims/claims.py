@@ -12,9 +12,9 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.host import ADOPTS, adopted_consumer, is_open_to, reserved_for, uid_of_view, unavailable_reason
+from apiserver.apis.host import adopted_consumer, is_open_to, reserved_for, uid_of_view, unavailable_reason
 from apiserver.apis.hostconditions import HEALTHY
-from apiserver.apis.names import GROUP, RELEASE_FINALIZER, VERSION
+from apiserver.apis.names import ADOPTS, GROUP, RELEASE_FINALIZER, VERSION
 from apiserver.apis.workload import HOST_CHOSEN, binding_state
 from apiserver.registry.claims import conditions, history
 from apiserver.registry.claims.namespaces import NamespaceUids
@@ -31,20 +31,6 @@ if TYPE_CHECKING:
     from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.entry import Entry
     from storage.base import Operation
-
-__all__ = [
-    "RELEASE_FINALIZER",
-    "Claims",
-    "adopting",
-    "bound",
-    "claim_ref",
-    "foreign",
-    "free_reason",
-    "held_back",
-    "offered_to",
-    "unbound",
-    "with_condition",
-]
 
 
 AT_ONCE = 32

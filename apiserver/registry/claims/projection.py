@@ -11,12 +11,9 @@ from typing import Any
 
 from apiserver.apis.host import WORKLOAD_FIELDS, uid_of_view
 from apiserver.apis.metal3 import PROVISIONING_FIELDS
-from apiserver.apis.names import CLAIMED_THROUGH, PAUSED, STATUS_ANNOTATION
+from apiserver.apis.names import CLAIMED_THROUGH
 from apiserver.apis.workload import IDLE_PHASES
 from apiserver.registry.claims import conditions
-
-__all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "claimed_by", "held_for", "host_of", "project", "taken_from"]
-
 
 _HOST_SPEC = ("architecture", "bootMACAddress", "bootMode", "disablePowerOff", "hardwareProfile", "rootDeviceHints")
 _HOST_STATUS = ("operationalStatus", "errorType", "errorMessage", "errorCount", "hardwareProfile", "poweredOn", "lastUpdated", "hardware")

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import orjson
 
 from apiserver.apis.host import WORKLOAD_FIELDS
-from apiserver.apis.names import FIRST_BOOT, REBOOT
+from apiserver.apis.names import FIRST_BOOT, PAUSED, REBOOT, STATUS_ANNOTATION
 from apiserver.apis.status import cause
-from apiserver.registry.claims.projection import PAUSED, STATUS_ANNOTATION, held_for
+from apiserver.registry.claims.projection import held_for
 
 
 class Refused(Exception):

@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from apiserver.registry.fieldmanager.compare import compare
 from apiserver.registry.fieldmanager.elements import whole_numbers
 from apiserver.registry.fieldmanager.errors import SchemaMismatch
 from apiserver.registry.fieldmanager.fieldset import EMPTY, FieldSet
-from apiserver.registry.fieldmanager.typed import compare, to_field_set, validate
+from apiserver.registry.fieldmanager.typed import to_field_set, validate
 
 if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.schema import Type

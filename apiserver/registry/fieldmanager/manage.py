@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from apiserver.registry.fieldmanager import lastapplied
+from apiserver.registry.fieldmanager.compare import compare
 from apiserver.registry.fieldmanager.elements import render
 from apiserver.registry.fieldmanager.errors import MOST, ApplyConflict, ApplyRefused, SchemaMismatch
 from apiserver.registry.fieldmanager.fieldset import EMPTY, FieldSet
@@ -27,10 +28,11 @@ from apiserver.registry.fieldmanager.managers import (
     owner_text,
     parse,
 )
+from apiserver.registry.fieldmanager.merge import merge
 from apiserver.registry.fieldmanager.prune import prune
 from apiserver.registry.fieldmanager.reconcile import reconcile
 from apiserver.registry.fieldmanager.schema import DEDUCED
-from apiserver.registry.fieldmanager.typed import compare, merge, to_field_set, validate
+from apiserver.registry.fieldmanager.typed import to_field_set, validate
 
 if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.schema import Type

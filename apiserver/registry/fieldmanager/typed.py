@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apiserver.registry.fieldmanager.compare import Comparison, compare
 from apiserver.registry.fieldmanager.errors import SchemaMismatch
 from apiserver.registry.fieldmanager.fieldset import FieldSet, Tree, is_member
 from apiserver.registry.fieldmanager.items import are_texts, element_of, grouped, kind_of
-from apiserver.registry.fieldmanager.merge import merge
 from apiserver.registry.fieldmanager.schema import DEDUCED
 
 if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
-
-__all__ = ["Comparison", "compare", "merge", "named_fields", "remove_items", "to_field_set", "validate"]
 
 _FITTING: dict[str, frozenset[type]] = {
     "numeric": frozenset((int, float)),

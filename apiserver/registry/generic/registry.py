@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.context import Context, DeleteOptions
     from apiserver.registry.generic.resource import Resource
-    from storage.cache import Collection, WatchCache
+    from storage.cache import WatchCache
+    from storage.collection import Collection
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from apiserver.apis.host import ADOPTS, adopted_consumer
+from apiserver.apis.host import adopted_consumer
 from apiserver.apis.images import MISSING_CHECKSUM, missing_checksum
-from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.names import ADOPTS, FIRST_BOOT
 from apiserver.apis.wording import sentence
 from apiserver.apis.workload import Workload
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS, adopted_consumer
-from apiserver.apis.names import FIRST_BOOT, GROUP, IMAGE_AUTH, VERSION
+from apiserver.apis.host import WORKLOAD_FIELDS, adopted_consumer
+from apiserver.apis.names import ADOPTS, FIRST_BOOT, GROUP, IMAGE_AUTH, VERSION
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.record import without_auth

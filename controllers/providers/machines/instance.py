@@ -22,28 +22,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest
     from controllers.providers.machines.flavors import Flavor
 
-__all__ = [
-    "BOOTED",
-    "FLAVOR",
-    "IMAGE",
-    "QUARANTINED",
-    "REBOOTED",
-    "REMOVING",
-    "SLOT",
-    "SLOT_UID",
-    "SURPLUS",
-    "WORKLOAD",
-    "WORKLOAD_UID",
-    "Instance",
-    "claimed",
-    "consumer_of",
-    "flavor_of",
-    "newest_gone",
-    "oldest",
-    "record",
-    "slot_of",
-]
-
 OURS = f"{GROUP}/"
 SLOT_UID = f"{OURS}slot-uid"
 """A tag of a machine in a cloud, or a label of a VirtualMachine: the host's uid.

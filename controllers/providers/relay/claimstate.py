@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from apiserver.apis.host import ADOPTS, adopted_consumer
-from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.host import adopted_consumer
+from apiserver.apis.names import ADOPTS, FIRST_BOOT
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import is_claimed_by

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage.base import Compacted, Corrupt, Delete, Event, FutureRevision, KeyValue, Put, Unavailable
-from storage.cache import Change, Collection, WatchCache
+from storage.cache import WatchCache
+from storage.collection import Change, Collection
 from storage.sqlite import SQLiteStore
 from storage.testing.harness import collect, opened, watching
 from storage.transfer import MARK
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.base import Page, Progress
-    from storage.cache import Subscription
+    from storage.ring import Subscription
 
 
 def item(key: str, value: bytes, revision: int) -> KeyValue:

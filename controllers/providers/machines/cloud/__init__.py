@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import ProviderContext
     from controllers.providers.machines.cloud.driver import CloudDriver
 
-__all__ = ["CloudProvider"]
-
 DRIVERS: dict[str, type[EC2 | OpenStack]] = {"ec2": EC2, "openstack": OpenStack}
 
 

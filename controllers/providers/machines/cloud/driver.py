@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import requests
 from libcloud.compute.base import Node, NodeDriver
 
+from apiserver.apis.names import QUARANTINED, WORKLOAD_UID
 from controllers.providers.machines.cloud import sourceerrors
 from controllers.providers.machines.cloud.images import MOST, image_id, user_data
 from controllers.providers.machines.cloud.poller import Poller
 from controllers.providers.machines.driver import Content, Driver
 from controllers.providers.machines.flavors import slot_name
-from controllers.providers.machines.instance import IMAGE, QUARANTINED, REBOOTED, WORKLOAD_UID, Instance, record
+from controllers.providers.machines.instance import IMAGE, REBOOTED, Instance, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,13 +7,14 @@ machines into the hosts to report. Besides, it has the notes that each such prov
 docs/providers.md.
 """
 
+from apiserver.apis.names import REBOOT
 from controllers.providers.machines.flavors.changes import differences
 from controllers.providers.machines.flavors.hosts import Machine, machine_status, offered_slots, synthetic_host
 from controllers.providers.machines.flavors.model import Flavor, FlavorNIC, distinct
 from controllers.providers.machines.flavors.offers import Offers
 from controllers.providers.machines.flavors.outcomecache import OutcomeCache
 from controllers.providers.machines.flavors.outcomes import BOUND, NOT_OFFERED, REPLACING, class_moved, not_ours
-from controllers.providers.machines.flavors.power import REBOOT, held_off
+from controllers.providers.machines.flavors.power import held_off
 from controllers.providers.machines.flavors.provisioned import was_provisioned
 from controllers.providers.machines.flavors.requeuer import SlotRequeuer
 from controllers.providers.machines.flavors.slots import Slot, mac_address, slot_name, slot_named, slot_uid

@@ -9,8 +9,6 @@ from apiserver.apis.names import REBOOT
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["REBOOT", "held_off"]
-
 
 def held_off(annotations: Iterable[str]) -> bool:
     """Return whether an annotation keeps the power off: `reboot.metal3.io` with a suffix, while it

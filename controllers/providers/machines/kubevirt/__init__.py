@@ -16,8 +16,6 @@ from controllers.providers.machines.provider import MachineProvider
 if TYPE_CHECKING:
     from controllers.providers.base import ProviderContext
 
-__all__ = ["KubeVirtProvider"]
-
 
 class KubeVirtProvider(MachineProvider):
     """Machines of one namespace, reached with the kubeconfig in the class's secret (key

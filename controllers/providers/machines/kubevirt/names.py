@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.apis.names import QUARANTINED, WORKLOAD_UID
 from apiserver.client.objects import Resource
-from controllers.providers.machines.instance import BOOTED, IMAGE, QUARANTINED, REMOVING, SLOT_UID, WORKLOAD_UID
+from controllers.providers.machines.instance import BOOTED, IMAGE, REMOVING, SLOT_UID
 
 if TYPE_CHECKING:
     from controllers.providers.machines.flavors import Slot

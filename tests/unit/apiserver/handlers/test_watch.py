@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp.client import ClientResponse
 
     from apiserver.registry.generic.entry import Entry
-    from storage.cache import Change
+    from storage.collection import Change
     from tests.unit.apiserver.handlers.conftest import Service
 
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.apis.host import ADOPTS, adopted_consumer, host_name
+from apiserver.apis.host import adopted_consumer, host_name
+from apiserver.apis.names import ADOPTS
 from apiserver.apis.status import ApiError
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, report
 

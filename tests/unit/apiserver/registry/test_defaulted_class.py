@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
 from apiserver.apis.status import ApiError
-from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION
 from apiserver.registry.generic.context import Context, UserInfo
 from tests.unit.apiserver.registry.conftest import CONTEXT, Registries
 from tests.unit.apiserver.registry.generic.test_tracking import by, owners, workload

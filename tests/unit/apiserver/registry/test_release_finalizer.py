@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.registry.claims.claims import RELEASE_FINALIZER
+from apiserver.apis.names import RELEASE_FINALIZER
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries
 

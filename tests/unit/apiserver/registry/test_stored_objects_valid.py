@@ -17,9 +17,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from apiserver.apis.names import RELEASE_FINALIZER
 from apiserver.apis.status import ApiError
 from apiserver.registry.catalog import management_catalog
-from apiserver.registry.claims.claims import RELEASE_FINALIZER
 from apiserver.registry.generic.context import DeleteOptions
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore

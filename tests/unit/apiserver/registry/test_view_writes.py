@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from apiserver.apis.names import RELEASE_FINALIZER
 from apiserver.apis.status import ApiError, forbidden
-from apiserver.registry.claims.claims import RELEASE_FINALIZER
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from storage.base import Put
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.apis.host import ADOPTS
+from apiserver.apis.names import ADOPTS
 from apiserver.apis.workload import Workload
 from apiserver.registry.generic.patch import merge_patch
 from controllers.move import plan

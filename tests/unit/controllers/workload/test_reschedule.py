@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.apis.host import ADOPTS
+from apiserver.apis.names import ADOPTS
 from controllers.kinds import CLAIMED_THROUGH
 from controllers.providers.base import Outcome
 from controllers.workload.reschedule import is_reschedulable, is_rescheduling, lost_claim, rescheduling_status

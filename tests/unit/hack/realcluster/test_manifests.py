@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION, WorkloadClass
+from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
+from apiserver.apis.workloadclass import WorkloadClass
 from controllers.secrets import READER_ROLE
 from hack.realcluster import hosts, manifests
 from hack.realcluster.settings import Settings

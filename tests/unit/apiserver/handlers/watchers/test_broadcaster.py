@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from apiserver.registry.generic.entry import Entry
-    from storage.cache import Change, Subscription
+    from storage.collection import Change
+    from storage.ring import Subscription
 
 PREFIX = "/registry/example.com/widgets/"
 

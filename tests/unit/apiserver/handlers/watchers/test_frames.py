@@ -13,7 +13,7 @@ from apiserver.handlers.watchers import frames as module
 from apiserver.handlers.watchers.frames import BatchCache, Frames, transition
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.selectors import LabelSelector, Selector
-from storage.cache import Change
+from storage.collection import Change
 from tests.unit.apiserver.handlers.kinds import WIDGETS
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apiserver.apis.host import view_uid
+from apiserver.apis.names import RELEASE_FINALIZER
 from apiserver.apis.status import ApiError
 from apiserver.apis.workload import HOST_CHOSEN
-from apiserver.registry.claims.claims import RELEASE_FINALIZER
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries, report
 

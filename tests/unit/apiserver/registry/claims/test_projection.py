@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.metal3 import BareMetalHost
+from apiserver.apis.names import CLAIMED_THROUGH, PAUSED, STATUS_ANNOTATION
 from apiserver.registry.claims.conditions import complete
-from apiserver.registry.claims.projection import CLAIMED_THROUGH, PAUSED, STATUS_ANNOTATION, project, taken_from
+from apiserver.registry.claims.projection import project, taken_from
 from apiserver.registry.claims.viewupdate import Refused, view_update
 
 CANARY = "canary-of-the-owner"

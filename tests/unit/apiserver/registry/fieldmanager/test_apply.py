@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 
 from apiserver.registry.fieldmanager import ApplyConflict, ApplyRefused, FieldSet, SchemaMismatch, apply, compile_schema, track_update
+from apiserver.registry.fieldmanager.compare import compare
 from apiserver.registry.fieldmanager.managers import STRIPPED
-from apiserver.registry.fieldmanager.typed import compare, to_field_set
+from apiserver.registry.fieldmanager.typed import to_field_set
 from tests.unit.apiserver.registry.fieldmanager.examples import (
     API_VERSION,
     FEW,

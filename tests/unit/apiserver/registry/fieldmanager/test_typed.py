@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
+from apiserver.registry.fieldmanager.compare import compare
 from apiserver.registry.fieldmanager.errors import SchemaMismatch
 from apiserver.registry.fieldmanager.fieldset import FieldSet
-from apiserver.registry.fieldmanager.typed import compare, merge, named_fields, remove_items, to_field_set, validate
+from apiserver.registry.fieldmanager.merge import merge
+from apiserver.registry.fieldmanager.typed import named_fields, remove_items, to_field_set, validate
 from tests.unit.apiserver.registry.fieldmanager.examples import FEW, THING, fields, thing, things
 
 Object = dict[str, Any]

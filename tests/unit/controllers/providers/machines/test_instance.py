@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from controllers.providers.machines.instance import BOOTED, REMOVING, SURPLUS, WORKLOAD_UID, Instance, newest_gone, oldest
+from apiserver.apis.names import WORKLOAD_UID
+from controllers.providers.machines.instance import BOOTED, REMOVING, SURPLUS, Instance, newest_gone, oldest
 
 
 def test_the_end_of_one_that_was_too_many_says_nothing_of_the_others() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS, HeldClaim, adopted_consumer
+from apiserver.apis.host import WORKLOAD_FIELDS, HeldClaim, adopted_consumer
+from apiserver.apis.names import ADOPTS
 from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import claimed_patch, desired

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.apis.host import ADOPTS, adopted_consumer, host_name
+from apiserver.apis.host import adopted_consumer, host_name
+from apiserver.apis.names import ADOPTS
 from apiserver.apis.workloadclass import WorkloadClassSpec
 from apiserver.client.errors import ApiException
 from controllers.providers.baremetalhost import names
