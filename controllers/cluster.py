@@ -70,7 +70,7 @@ class Cluster:
 
 def connect(client: Client, *, view_group: str = "metal3.io", component: str = "metal3-workloads") -> Cluster:
     """Return the cluster behind this client. A manager must run its informers."""
-    workloads = Informer(client, kinds.WORKLOADS, indexers={"secret": secret_keys, "class": _class_of}, transform=without_managers)
+    workloads = Informer(client, kinds.WORKLOADS, indexers=WORKLOAD_INDEXERS, transform=without_managers)
     classes = Informer(client, kinds.CLASSES, indexers={"secret": _credentials_key}, transform=without_managers)
     namespaces = Informer(client, kinds.NAMESPACES)
     cluster = Cluster(
@@ -191,6 +191,24 @@ def recovered_key(host: Object) -> list[str]:
     return [f"{held['namespace']}/{held['spec']['consumerRef']['name']}"]
 
 
+def gang_key(workload: Object) -> list[str]:
+    """Return the namespace and name of the gang that the Workload belongs to."""
+    gang = workload["spec"].get("gang")
+    return [f"{namespace_of(workload)}/{gang['name']}"] if gang else []
+
+
+def _keeps_apart(workload: Object) -> list[str]:
+    """Return the namespace of a Workload whose anti-affinity keeps others away."""
+    apart = (workload["spec"].get("placement") or {}).get("antiAffinity") or {}
+    return [namespace_of(workload)] if apart.get("required") else []
+
+
+WORKLOAD_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {
+    "secret": secret_keys,
+    "class": _class_of,
+    "apart": _keeps_apart,
+    "gang": gang_key,
+}
 HOST_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {
     "claim": _claim_keys,
     "charge": charge_key,

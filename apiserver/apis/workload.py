@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from apiserver.apis.base import DNSLabel, DNSSubdomain, Model, Quantity, Timestamp
+from apiserver.apis.base import DNSSubdomain, Model, Quantity, Timestamp
 from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta, ObjectReference, SecretReference
 from apiserver.apis.metal3 import NIC, CleaningMode, CustomDeploy, Image
 from apiserver.apis.names import FIRST_BOOT, IMAGE_AUTH
 from apiserver.apis.names import GROUP as GROUP
 from apiserver.apis.names import VERSION as VERSION
+from apiserver.apis.placement import Gang, Placement
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,24 +84,6 @@ class HostRef(Model):
     name: DNSSubdomain = Field(description="The BareMetalHost's name in this namespace.")
 
 
-MOST_MEMBERS = 1000
-"""The number of Workloads that a gang may ask for at once. It bounds the work of one plan."""
-
-
-class Gang(Model):
-    """The Workloads of this namespace that get their hosts together.
-
-    They name the same gang."""
-
-    name: DNSLabel = Field(description="The gang's name. Its members are the Workloads of this namespace that name it.")
-    min_available: int = Field(
-        ge=1,
-        le=MOST_MEMBERS,
-        description="The number of members, those with a host included, for which there must be hosts before any member gets one. Where "
-        "members differ, the largest number counts.",
-    )
-
-
 class WorkloadSpec(Model):
     """What to run (image or customDeploy, and first-boot configuration) and what it needs."""
 
@@ -145,6 +128,18 @@ class WorkloadSpec(Model):
         default=None, description="Pin to this host, by the name of its BareMetalHost in this namespace. Fixed once a host is bound."
     )
 
+    placement: Placement | None = Field(
+        default=None,
+        description="Failure domains, and where the host is relative to those of other Workloads. Not considered with hostRef. Fixed once "
+        "a host is bound.",
+    )
+    priority: int | None = Field(
+        default=None,
+        ge=-1_000_000_000,
+        le=1_000_000_000,
+        description="Of the Workloads of this namespace that wait for hosts of one class, those of higher priority choose first; 0 when "
+        "empty. Nothing that has a host loses it.",
+    )
     gang: Gang | None = Field(
         default=None, description="Wait until enough Workloads of the same gang can have hosts; a gang starts together or not at all."
     )

@@ -68,7 +68,7 @@ _NEW = {"phase": "Pending", "observedGeneration": 0}
 """The status of a new Workload. Its generation shows that no controller has seen the spec yet: kstatus
 takes an object without conditions for ready otherwise."""
 _FILLED = FieldSet.of(("f:spec", "f:className"), *(("f:status", f"f:{field}") for field in _NEW))
-_CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain")
+_CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain", "placement")
 
 
 class WorkloadStrategy(Strategy):

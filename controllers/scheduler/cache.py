@@ -18,6 +18,8 @@ from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, candidate, un
 from controllers.scheduler.index import HostIndex
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from controllers.scheduler.fit import Requirements
 
 ASSUMED_FOR = 30.0
@@ -116,6 +118,11 @@ class SchedulerCache:
         self._expire()
         found = self._of(class_name).best(want)
         return found.name if found else None
+
+    def domains(self, class_name: str, want: Requirements, keys: Iterable[str]) -> dict[str, set[str]]:
+        """Return the values of the labels `keys`, which the rules look at, of the free hosts that
+        fit."""
+        return self._of(class_name).domains(want, keys)
 
     def version(self, class_name: str) -> int:
         """Return a number that changes whenever `reasons` may change."""

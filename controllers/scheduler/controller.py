@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, typed, uid_of
+from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
 from controllers.cluster import recovered_key, tenancy_of
@@ -23,7 +23,9 @@ from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable_phrase
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import requirements_of, too_complex
-from controllers.scheduler.pending import AssumedBindings, Pending
+from controllers.scheduler.pending import AssumedBindings, Pending, Turns
+from controllers.scheduler.placement import Rules, rules_of, spread_keys, topology_keys
+from controllers.scheduler.places import Places
 from controllers.workload.stalled import workload_conditions
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ SETTLE = 0.05
 """The seconds to wait after a host became free, because hosts change in bunches."""
 REPEAT_MESSAGE, MESSAGES_PER_SECOND = 2.0, 50
 """The limits for changes of messages: seconds for one Workload, and number per second for all."""
+RULED_PER_SECOND = 50
+"""How many Workloads of a namespace look for a host again in a second because another one moved."""
 LOOK_FOR_PINNED = 3.0
 LOOK_AT_QUOTA = 10.0
 """The seconds until a Workload without room in its namespace's quota is tried again.
@@ -87,7 +91,10 @@ class Scheduler:
         that of all."""
         self._cluster, self._clock = cluster, LoopClock()
         self._free, self._pending, self._bound = SchedulerCache(), Pending(), AssumedBindings(self._clock)
+        self._places, self._turns = Places(cluster.workloads.store), Turns()
         self._waking: set[str | None] = set()
+        self._moved: set[str] = set()
+        self._ruled: dict[str, int] = {}
         self._retelling: set[str] = set()
         self._said: dict[str, float] = {}
         self._explanations = Explanations(self._free)
@@ -123,10 +130,39 @@ class Scheduler:
             self._pending.remove(key)
             self._bound.forget(key)
             self._said.pop(key, None)
+            self._turns.remove(key)
+            if new is None:
+                self._places.forget(workload)
         elif old is None or old["spec"] != new["spec"] or not is_pending(old):
             if key not in self._pending:
                 self._pending.add(key)
-            self.controller.queue.add(key)
+            self._take_turn(key)
+        if _counts_for_others(old) != _counts_for_others(new):
+            self._neighbours_moved(namespace_of(workload))
+
+    def _take_turn(self, key: str) -> None:
+        """Queue a Workload that may find a host now."""
+        workload = self._cluster.workloads.store.get(key)
+        if workload is not None:
+            self._turns.add(key, _group(workload), _priority(workload))
+        self.controller.queue.add(key)
+
+    def _neighbours_moved(self, namespace: str) -> None:
+        """Queue the waiting Workloads of a namespace whose rules count its other Workloads."""
+        if namespace not in self._moved:
+            self._moved.add(namespace)
+            # Each of them counts all others: many of them look again less often.
+            delay = max(SETTLE, self._ruled.pop(namespace, 0) / RULED_PER_SECOND)
+            self._clock.call_later(delay, partial(self._ruled_woken, namespace))
+
+    def _ruled_woken(self, namespace: str) -> None:
+        self._moved.discard(namespace)
+        own = self._cluster.workloads.store.by_index("namespace", namespace)
+        waiting = [key for one in own if (key := key_of(one)) in self._pending and self._places.has_rules(one)]
+        if waiting:
+            self._ruled[namespace] = len(waiting)
+        for key in sorted(waiting, key=self._rank):
+            self._take_turn(key)
 
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
         host = new or old
@@ -135,6 +171,8 @@ class Scheduler:
         version = self._free.version(class_name)
         if new is not None and (held := recovered_key(new)) and not (old is not None and recovered_key(old)):
             self.controller.queue.add(held[0])
+        if self._places.update(old, new):
+            self._neighbours_moved(host["spec"]["claimRef"]["namespace"])
         if self._free.update(old, new) is not None:
             self._wake(class_name)
         elif self._free.version(class_name) != version and class_name not in self._retelling:
@@ -166,8 +204,15 @@ class Scheduler:
 
     def _woken(self, class_name: str | None) -> None:
         self._waking.discard(class_name)
-        for key in self._pending.all() if class_name is None else self._pending.of(class_name):
-            self.controller.queue.add(key)
+        waiting = self._pending.all() if class_name is None else self._pending.of(class_name)
+        # Within a namespace, the first to be queued is the first to look for a host.
+        for key in sorted(waiting, key=self._rank):
+            self._take_turn(key)
+
+    def _rank(self, key: str) -> int:
+        """Return a sort key for a waiting Workload, the highest priority first."""
+        workload = self._cluster.workloads.store.get(key)
+        return -_priority(workload) if workload is not None else 0
 
     def _retell(self, class_name: str) -> None:
         """Update messages: no host has become free, but the reasons have changed."""
@@ -182,6 +227,7 @@ class Scheduler:
 
     async def reconcile(self, key: str) -> Result | None:
         """Bind the Workload, or report why that is impossible."""
+        self._turns.remove(key)
         workload = self._cluster.workloads.store.get(key)
         if workload is None or not is_pending(workload):
             return None
@@ -209,8 +255,11 @@ class Scheduler:
             return await self._bind_pinned(workload, class_)
         if (reason := too_complex(workload)) is not None:
             raise Unbindable("TooComplex", reason)
-        want = requirements_of(workload, self._namespace_uid(workload))
+        if self._turns.waits(_group(workload), _priority(workload)):
+            self._turns.add(key, _group(workload), _priority(workload))
+            return Result(requeue_after=SETTLE)
         for _ in range(ATTEMPTS):
+            want = self._wanted(workload, class_)
             chosen = self._choose(key, class_, want)
             try:
                 if await self._post(workload, chosen):
@@ -228,6 +277,15 @@ class Scheduler:
             raise error
         self._free.assume(chosen)
         return None if await self._post(workload, chosen) else Result(requeue_after=SETTLE)
+
+    def _wanted(self, workload: Object, class_: Object) -> Requirements:
+        """Return the Workload's requirements with what its placement means now."""
+        want = requirements_of(workload, self._namespace_uid(workload))
+        if not self._places.has_rules(workload):
+            return want
+        looking = replace(want, failure_domain="", rules=Rules(topology_keys(workload)))
+        domains = self._free.domains(name_of(class_), looking, spread_keys(workload))
+        return replace(looking, rules=rules_of(workload, self._places.beside(workload), domains))
 
     def _recovered(self, workload: Object, class_: Object) -> Object | None:
         """Return the host that a Workload of this namespace and name had in a store that was lost,
@@ -314,9 +372,13 @@ class Scheduler:
             "metadata": {field: workload["metadata"][field] for field in DECIDED_BY if field in workload["metadata"]},
             "target": {"name": host},
         }
+        self._places.assume(workload, host)
         try:
             await self._cluster.client.create(kinds.WORKLOADS, body, namespace_of(workload), name=name_of(workload), subresource="binding")
-        except ApiException as error:
+        except BaseException as error:
+            self._places.forget(workload, host)
+            if not isinstance(error, ApiException):
+                raise
             if error.status == 403 and any(words in error.message for words in OF_QUOTAS):
                 self._free.forget(host)
                 raise QuotaExceeded("QuotaExceeded", error.message) from None
@@ -367,6 +429,24 @@ class Scheduler:
         if not same:
             self._cluster.events.event(typed(kinds.WORKLOADS, workload), "Warning", error.reason, message)
         return None
+
+
+def _group(workload: Object) -> tuple[str, str]:
+    """Return the Workloads that the Workload's priority is compared with: its namespace, and the
+    class."""
+    return namespace_of(workload), workload["spec"].get("className") or ""
+
+
+def _priority(workload: Object) -> int:
+    return int(workload["spec"].get("priority") or 0)
+
+
+def _counts_for_others(workload: Object | None) -> tuple[object, ...]:
+    """Return what the rules of other Workloads look at: a Workload's labels, and whether it has a
+    host."""
+    if workload is None:
+        return (False,)
+    return (bool((workload.get("status") or {}).get("host")), labels_of(workload), deleting(workload))
 
 
 _OTHER_CLASS = "set spec.className to another class (kubectl get workloadclasses)"

@@ -1,8 +1,9 @@
 """Decide which host fits a Workload best: the smallest one that suffices.
 
 The scheduler's index finds it without examining all hosts. A host fits, or there are reasons why
-not. Of those that fit, hosts in the wanted failure domain come first, then the one with the least
-capacity. A hash of both breaks ties, so that concurrent Workloads prefer different hosts.
+not. Of those that fit, hosts in the wanted failure domain come first, or those that its placement
+prefers, then the one with the least capacity. A hash of both breaks ties, so that concurrent
+Workloads prefer different hosts.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from apiserver.apis.host import is_open_to, reserved_for
 from apiserver.apis.quantity import GI, MI, parse_quantity
 from apiserver.client.objects import Object, matches, name_of
+from controllers.scheduler.placement import ANYWHERE, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,8 +65,8 @@ class Candidate:
 class Requirements:
     """The requirements of a Workload.
 
-    `resources` are labels with minimum amounts. With `own`, only a host with data of the Workload's
-    namespace fits."""
+    `resources` are labels with minimum amounts. `rules` is what its placement means now. With
+    `own`, only a host with data of the Workload's namespace fits."""
 
     namespace_uid: str
     seed: str
@@ -78,6 +80,7 @@ class Requirements:
     nics: int = 0
     resources: tuple[tuple[str, float, str], ...] = ()
     failure_domain: str = ""
+    rules: Rules = ANYWHERE
     own: bool = False
 
 
@@ -158,7 +161,7 @@ def unfit_reason(host: Candidate, want: Requirements) -> str | None:
     for key, amount, text in want.resources:
         if labelled(host.labels, key) < amount:
             return f"have less than {text} of {key}"
-    return None
+    return want.rules.problem(host.labels)
 
 
 def _unmatched(selector: Object | None, labels: dict[str, str]) -> str:
@@ -236,7 +239,7 @@ def label_keys(want: Requirements) -> tuple[str, ...]:
     """Return the labels that decide whether a host fits."""
     selector = want.selector or {}
     expressions = (requirement["key"] for requirement in selector.get("matchExpressions") or ())
-    return (*(selector.get("matchLabels") or {}), *expressions, *(key for key, _, _ in want.resources))
+    return (*(selector.get("matchLabels") or {}), *expressions, *(key for key, _, _ in want.resources), *want.rules.keys)
 
 
 def explain(reasons: Mapping[str, int]) -> str:
@@ -252,10 +255,10 @@ def explain(reasons: Mapping[str, int]) -> str:
     return f"0/{total} hosts are available to this namespace: {counted}; {_NEXT}"
 
 
-_NEXT = "a host that becomes free and fits is bound at once; or change spec (className, hostSelector, requirements)"
+_NEXT = "a host that becomes free and fits is bound at once; or change spec (className, hostSelector, requirements, placement)"
 
 
-_SINGULAR = {"are": "is", "have": "has", "lack": "lacks", "do": "does", "hold": "holds"}
+_SINGULAR = {"are": "is", "have": "has", "lack": "lacks", "do": "does", "hold": "holds", "share": "shares"}
 
 
 def _singular(reason: str) -> str:

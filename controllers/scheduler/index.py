@@ -8,6 +8,7 @@ first.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from controllers.kinds import FAILURE_DOMAIN
 from controllers.scheduler.fit import capacity, demand, hash_seed, ring_order, unfit_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from controllers.scheduler.fit import Candidate, Requirements
 
@@ -122,29 +123,51 @@ class HostIndex:
 
     def best(self, want: Requirements) -> Candidate | None:
         """Return the host that fits best, or None."""
-        labels: dict[str, str] = (want.selector or {}).get("matchLabels") or {}
+        labels = self._labels(want)
         if want.failure_domain and labels.get(FAILURE_DOMAIN, want.failure_domain) == want.failure_domain:
             found = self._best(want, {**labels, FAILURE_DOMAIN: want.failure_domain})
             if found is not None:
                 return found
         return self._best(want, labels)
 
-    def _best(self, want: Requirements, labels: Mapping[str, str]) -> Candidate | None:
-        """Return the best of the hosts that have these labels, or None."""
-        point, order, chosen = hash_seed(want.seed), 0.0, ""
+    def domains(self, want: Requirements, keys: Iterable[str]) -> dict[str, set[str]]:
+        """Return the values of the labels `keys`, which the rules look at, of all hosts that
+        fit."""
+        found: dict[str, set[str]] = {key: set() for key in keys}
+        for group in self._fitting(want, self._labels(want)):
+            for key, values in found.items():
+                if key in group.sample.labels:
+                    values.add(group.sample.labels[key])
+        return found
+
+    def _labels(self, want: Requirements) -> dict[str, str]:
+        return (want.selector or {}).get("matchLabels") or {}
+
+    def _fitting(self, want: Requirements, labels: Mapping[str, str]) -> Iterator[_Group]:
+        """Yield the groups of hosts that have these labels and fit, smallest first."""
         for group in self._bucket(want, labels).row(labels, demand(want) - ROUNDING):
-            if chosen and group.order > order:
-                break
             self.scanned += 1
             if unfit_reason(group.sample, want) is None:
-                order, name = group.order, group.nearest(point)
-                chosen = min(chosen or name, name, key=lambda name: ring_order(point, name))
+                yield group
+
+    def _best(self, want: Requirements, labels: Mapping[str, str]) -> Candidate | None:
+        """Return the best of the hosts that have these labels, or None."""
+        point, chosen = hash_seed(want.seed), ""
+        least: tuple[tuple[float, ...], float] = ((), math.inf)
+        for group in self._fitting(want, labels):
+            if group.order > least[1] and not want.rules.preferences:
+                break
+            rank, name = (want.rules.cost(group.sample.labels), group.order), group.nearest(point)
+            if not chosen or rank < least:
+                least, chosen = rank, name
+            elif rank == least:
+                chosen = min(chosen, name, key=lambda name: ring_order(point, name))
         return self._hosts[chosen] if chosen else None
 
     def _bucket(self, want: Requirements, labels: Mapping[str, str]) -> _Bucket:
         expressions = (requirement["key"] for requirement in (want.selector or {}).get("matchExpressions") or ())
         # Counted labels are separate from compared ones, because they also decide the order.
-        other = (*sorted(set(expressions)), "", *sorted(key for key, _, _ in want.resources))
+        other = (*sorted({*expressions, *want.rules.keys}), "", *sorted(key for key, _, _ in want.resources))
         keys = _Keys(tuple(sorted(labels)), other)
         bucket = self._buckets.get(keys)
         if bucket is None:

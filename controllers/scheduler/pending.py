@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +47,47 @@ class Pending:
     def all(self) -> list[str]:
         """Return all waiting Workloads."""
         return list(self._class)
+
+
+class Turns:
+    """The waiting Workloads that have not looked for a host since one became free.
+
+    Of one group, which is a namespace's Workloads for one class, those of higher priority come
+    first."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, tuple[tuple[str, str], int]] = {}
+        self._keys: dict[tuple[str, str], dict[int, set[str]]] = defaultdict(dict)
+        self._heaps: dict[tuple[str, str], list[int]] = defaultdict(list)
+
+    def add(self, key: str, group: tuple[str, str], priority: int) -> None:
+        """Add a Workload that is about to look for a host."""
+        self.remove(key)
+        self._due[key] = group, priority
+        keys = self._keys[group]
+        if priority not in keys:
+            keys[priority] = set()
+            heappush(self._heaps[group], -priority)
+        keys[priority].add(key)
+
+    def remove(self, key: str) -> None:
+        """Remove a Workload whose turn it was, or that does not wait. Has no effect if it is not
+        here."""
+        found = self._due.pop(key, None)
+        if found is None:
+            return
+        group, priority = found
+        keys, heap = self._keys[group], self._heaps[group]
+        keys[priority].discard(key)
+        while heap and not keys.get(-heap[0]):
+            keys.pop(-heappop(heap), None)
+        if not heap:
+            del self._keys[group], self._heaps[group]
+
+    def waits(self, group: tuple[str, str], priority: int) -> bool:
+        """Return whether a Workload of higher priority comes first."""
+        heap = self._heaps.get(group, [])
+        return bool(heap) and -heap[0] > priority
 
 
 class AssumedBindings:

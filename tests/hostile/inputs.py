@@ -78,6 +78,8 @@ ONE_MANAGER = (
     '"managedFields":[{"manager":"m","operation":"Apply","apiVersion":"workload.metal3.io/v1alpha1","fieldsType":"FieldsV1","fieldsV1":'
 )
 EXPRESSION = '{"key":"k%d","operator":"NotIn","values":["v"]}'
+SPREAD = '{"topologyKey":"k%d","whenUnsatisfiable":"DoNotSchedule","maxSkew":1,"labelSelector":{}}'
+ONE_SPREAD = '"placement":{"topologySpread":[' + SPREAD.replace("%d", "").replace("{}}", '{"matchLabels":{')
 CONDITION = '{"type":"T%d","status":"True","reason":"R","message":"m","lastTransitionTime":"2026-01-01T00:00:00Z"}'
 IMAGE = '"image":{"checksum":"00000000000000000000000000000000","url":"'
 SELECT = '"hostSelector":{"matchExpressions":['
@@ -166,6 +168,12 @@ SPEC: dict[str, Callable[[int], str]] = {
     "the name of a secret": around('"userData":{"name":"', repeated("a-"), 'a"}'),
     "the name of a gang": around('"gang":{"minAvailable":1,"name":"', repeated("g"), '"}'),
     "members of a gang": around('"gang":{"name":"g","minAvailable":', repeated("9"), "}"),
+    "failure domains": around('"placement":{"failureDomains":{"required":[', many('"d%d"'), "]}}"),
+    "spreads": around('"placement":{"topologySpread":[', many(SPREAD), "]}"),
+    "a spread's labels": around(ONE_SPREAD, many('"k%d":"v"'), "}}}]}"),
+    "a spread's key": around('"placement":{"topologySpread":[{"topologyKey":"', repeated("a-"), 'a"}]}'),
+    "anti-affinity": around('"placement":{"antiAffinity":{"required":[', many('{"topologyKey":"k%d","labelSelector":{}}'), "]}}"),
+    "a priority": around('"priority":', repeated("9"), ""),
     "a failure domain": string("failureDomain", repeated("f")),
     "a consumer": around('"consumerRef":{"kind":"', repeated("K"), '"}'),
     "a deploy method": around('"customDeploy":{"method":"', repeated("m"), '"}'),

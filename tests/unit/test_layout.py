@@ -26,6 +26,7 @@ SCENARIOS = {
     "apiserver/registry/test_held_back",
     "apiserver/registry/test_imagepolicy",
     "apiserver/registry/test_lengths",
+    "apiserver/registry/test_placement",
     "apiserver/registry/test_reclaim",
     "apiserver/registry/test_release_finalizer",
     "apiserver/registry/test_stored_objects_valid",

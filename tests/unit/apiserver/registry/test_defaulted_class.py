@@ -120,7 +120,7 @@ async def test_the_class_is_kept_although_another_one_is_the_default_by_now(regi
     assert class_of(await put(registries, workload(online=False))) == "metal"
 
 
-@pytest.mark.parametrize("field", ["className", "hostRef", "hostSelector", "requirements", "failureDomain"])
+@pytest.mark.parametrize("field", ["className", "hostRef", "hostSelector", "requirements", "failureDomain", "placement"])
 @pytest.mark.parametrize("sent", ["other", "nothing"])
 async def test_what_chose_the_host_stays_and_nobody_is_told_to_delete(registries: Registries, field: str, sent: str) -> None:
     values: dict[str, tuple[Any, Any]] = {
@@ -129,6 +129,7 @@ async def test_what_chose_the_host_stays_and_nobody_is_told_to_delete(registries
         "hostSelector": ({"matchLabels": {"a": "b"}}, {"matchLabels": {"a": "c"}}),
         "requirements": ({"cpuCount": 1}, {"cpuCount": 2}),
         "failureDomain": ("a", "b"),
+        "placement": ({"failureDomains": {"required": ["a"]}}, {"failureDomains": {"required": ["b"]}}),
     }
     first, second = values[field]
     host = await registries.add_host(offers=("ns",))

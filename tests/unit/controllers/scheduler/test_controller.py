@@ -23,9 +23,9 @@ async def test_a_spec_that_was_changed_and_changed_back_is_not_the_hosts_failure
     """Free the host where the Workload has changed: a tenant that changes its spec to and fro would
     keep all free hosts assumed."""
 
-    async def get(*_: object) -> dict[str, Any]:
+    async def find(*_: object) -> dict[str, Any]:
         return {**CHOSEN_FOR, "metadata": {**CHOSEN_FOR["metadata"], **metadata}}
 
     scheduler = Scheduler.__new__(Scheduler)
-    scheduler._cluster = SimpleNamespace(client=SimpleNamespace(get=get))  # type: ignore[assignment]
+    scheduler._cluster = SimpleNamespace(client=SimpleNamespace(find=find))  # type: ignore[assignment]
     assert await scheduler._settled(CHOSEN_FOR) is settled

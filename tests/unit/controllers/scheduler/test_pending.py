@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controllers.scheduler.pending import ASSUMED_FOR, AssumedBindings, Pending
+from controllers.scheduler.pending import ASSUMED_FOR, AssumedBindings, Pending, Turns
 from tests.unit.controllers.fakeclock import FakeClock
 
 
@@ -37,3 +37,22 @@ def test_the_assumption_ends_with_time_and_with_the_workload() -> None:
     bound.assume("a/1", "u")
     clock.advance(ASSUMED_FOR)
     assert bound.seconds("a/1", "u") == 0, "the event was lost"
+
+
+def test_the_turn_is_of_the_highest_priority_in_the_group() -> None:
+    turns, group, other = Turns(), ("a", "metal"), ("b", "metal")
+    for key, priority in (("a/low", 1), ("a/high", 3), ("a/too", 3)):
+        turns.add(key, group, priority)
+    assert [turns.waits(group, priority) for priority in (1, 2, 3, 4)] == [True, True, False, False]
+    assert not turns.waits(other, -9), "namespaces do not wait for each other"
+    turns.remove("a/high")
+    assert turns.waits(group, 1)
+    turns.remove("a/too")
+    assert not turns.waits(group, 1)
+    turns.add("a/low", group, 5)
+    assert turns.waits(group, 4)
+    for key in ("a/low", "a/low", "a/unknown"):
+        turns.remove(key)
+    assert not turns.waits(group, -9)
+    assert not turns._keys
+    assert not turns._heaps

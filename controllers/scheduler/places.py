@@ -1,0 +1,70 @@
+"""Know where the Workloads of a namespace are: on the hosts that they have, and on those that they
+are about to have.
+
+Everything is derived from Hosts and Workloads, so that a restarted scheduler decides as before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.client.objects import Object, name_of, namespace_of, uid_of
+from controllers.scheduler.placement import Placed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apiserver.client.indexer import Store
+
+
+class Places:
+    """The hosts of Workloads, by their uids."""
+
+    def __init__(self, workloads: Store) -> None:
+        """Follow the Workloads of a store with the index "apart"."""
+        self._workloads = workloads
+        self._labels: dict[str, Mapping[str, str]] = {}
+        self._host: dict[str, str] = {}
+
+    def update(self, old: Object | None, new: Object | None) -> bool:
+        """Process a Host's change. Return whether that moves a Workload to other domains."""
+        before, after = _claim_uid(old), _claim_uid(new)
+        name = name_of(new or old or {})
+        if before and before != after and self._host.get(before) == name:
+            del self._host[before]
+        if after:
+            self._host[after] = name
+        moved = self._labels.get(name)
+        if new is None:
+            self._labels.pop(name, None)
+        else:
+            self._labels[name] = ((new.get("status") or {}).get("report") or {}).get("labels") or {}
+        return bool(after) and moved != self._labels.get(name)
+
+    def assume(self, workload: Object, host: str) -> None:
+        """Count the Workload on a host that it is about to have."""
+        self._host[uid_of(workload)] = host
+
+    def forget(self, workload: Object, host: str | None = None) -> None:
+        """Stop counting a Workload that did not get the host, or is gone."""
+        if host is None or self._host.get(uid_of(workload)) == host:
+            self._host.pop(uid_of(workload), None)
+
+    def has_rules(self, workload: Object) -> bool:
+        """Return whether any rule says where the Workload may or should be."""
+        return bool(workload["spec"].get("placement")) or self._workloads.has("apart", namespace_of(workload))
+
+    def beside(self, workload: Object) -> list[Placed]:
+        """Return the other Workloads of its namespace that count for the Workload: those with
+        rules, if it has none itself."""
+        index = "namespace" if workload["spec"].get("placement") else "apart"
+        return [
+            Placed(other, self._labels[host])
+            for other in self._workloads.by_index(index, namespace_of(workload))
+            if (host := self._host.get(uid_of(other), "")) in self._labels and uid_of(other) != uid_of(workload)
+        ]
+
+
+def _claim_uid(host: Object | None) -> str:
+    claim = host["spec"].get("claimRef") if host is not None else None
+    return str(claim["uid"]) if claim else ""
