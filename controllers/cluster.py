@@ -14,6 +14,7 @@ from controllers import kinds
 from controllers.charges import charge_key
 from controllers.classaccess import names_namespace
 from controllers.marks import Marks
+from controllers.owners import controlling_set
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
 from controllers.secrets import Secrets
@@ -171,6 +172,11 @@ def _class_of(obj: Object) -> list[str]:
     return [obj["spec"].get("className") or ""]
 
 
+def _set_uid(workload: Object) -> list[str]:
+    owner = controlling_set(workload)
+    return [owner["uid"]] if owner is not None else []
+
+
 def _claim_keys(host: Object) -> list[str]:
     claim = host["spec"].get("claimRef")
     return [f"{claim['namespace']}/{claim['name']}"] if claim else []
@@ -208,6 +214,7 @@ WORKLOAD_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {
     "class": _class_of,
     "apart": _keeps_apart,
     "gang": gang_key,
+    "set": _set_uid,
 }
 HOST_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {
     "claim": _claim_keys,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from apiserver.apis.names import CLAIMED_THROUGH, FAILURE_DOMAIN, GROUP, IN_USE_FINALIZER, RELEASE_FINALIZER, VERSION
+from apiserver.apis.names import CLAIMED_THROUGH, FAILURE_DOMAIN, GROUP, IN_USE_FINALIZER, RELEASE_FINALIZER, TEMPLATE_REVISION, VERSION
 from apiserver.client.objects import Resource
 
 __all__ = [
@@ -15,12 +15,15 @@ __all__ = [
     "NAMESPACES",
     "RELEASE_FINALIZER",
     "SECRETS",
+    "SETS",
+    "TEMPLATE_REVISION",
     "VERSION",
     "WORKLOADS",
     "views",
 ]
 
 WORKLOADS = Resource(GROUP, VERSION, "workloads", "Workload")
+SETS = Resource(GROUP, VERSION, "workloadsets", "WorkloadSet")
 CLASSES = Resource(GROUP, VERSION, "workloadclasses", "WorkloadClass", namespaced=False)
 HOSTS = Resource(GROUP, VERSION, "hosts", "Host", namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)

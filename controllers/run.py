@@ -22,6 +22,7 @@ from controllers.scheduler.controller import Scheduler
 from controllers.workload.controller import WorkloadController
 from controllers.workloadclass.controller import ClassController
 from controllers.workloadclass.providers import Sources
+from controllers.workloadset.controller import WorkloadSetController
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,7 @@ def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, 
         scheduler,
         workloads,
         ConsumerController(cluster),
+        WorkloadSetController(cluster),
     ):
         manager.add(controller)
     return manager, cluster, sources

@@ -22,13 +22,14 @@ from apiserver.apis.host import WORKLOAD_FIELDS, HostOffers
 from apiserver.apis.hostconditions import REASONS, TYPES
 from apiserver.apis.lengths import LONGEST
 from apiserver.apis.metal3 import MAC_ADDRESS, WORD
-from apiserver.apis.workload import Binding
+from apiserver.apis.workload import CHOICE, Binding
 from apiserver.registry.baremetalhost import baremetalhosts
 from apiserver.registry.generic.schema import model_schema
 from apiserver.registry.hardwaredata import hardwaredata
 from apiserver.registry.host import HOSTS, KEPT
-from apiserver.registry.workload import _CHOICE, WORKLOADS
+from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
+from apiserver.registry.workloadset import WORKLOADSETS
 from controllers.move import mover, plan
 from controllers.providers.baremetalhost import names as host_names
 from controllers.providers.machines import instance
@@ -41,11 +42,12 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Column, Resource
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-KINDS = (WORKLOADS, WORKLOADCLASSES, HOSTS, baremetalhosts(view=True), hardwaredata())
+KINDS = (WORKLOADS, WORKLOADSETS, WORKLOADCLASSES, HOSTS, baremetalhosts(view=True), hardwaredata())
 NAMED = (names, plan, mover, host_names, loops, instance)
 """The modules that define labels, annotations and finalizers."""
 VERBS = ("create", "get", "list", "watch", "update", "patch", "delete", "deletecollection")
 ELSEWHERE = {
+    "WorkloadSet.spec.template.spec": "The fields are those of [spec of a Workload](#fields-of-spec-of-a-workload).",
     "Host.status.report.spec": "The fields are those of [spec of a BareMetalHost](#fields-of-spec-of-a-baremetalhost).",
     "Host.status.report.status": "The fields are those of [status of a BareMetalHost](#fields-of-status-of-a-baremetalhost).",
 }
@@ -53,8 +55,9 @@ ELSEWHERE = {
 AGE = "Time since the creation of the object"
 """The description of the column that every kind has."""
 CHANGES = {
-    **{f"Workload.spec.{field}": "immutable once a host is bound" for field in _CHOICE},
+    **{f"Workload.spec.{field}": "immutable once a host is bound" for field in CHOICE},
     **{f"Host.spec.{field}": "read-only" for field in KEPT},
+    "WorkloadSet.spec.selector": "immutable",
     "Host.spec.source.uid": "immutable",
     "Host.spec.claimRef": "can only be removed",
     "Host.spec.chargedTo": "can only be removed",

@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apiserver.registry.generic.selectors import LabelSelector, Requirement
+from apiserver.registry.generic.selectors import LabelSelector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from apiserver.registry.generic.attributes import Attributes
-
-_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +55,7 @@ class Rule:
 
 def label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
     """Return a meta/v1 LabelSelector in parsed form. None and an empty one match everything."""
-    selector = selector or {}
-    found = [Requirement(key, "=", frozenset([value])) for key, value in (selector.get("matchLabels") or {}).items()]
-    found += [_requirement(expression) for expression in selector.get("matchExpressions") or ()]
-    return LabelSelector(tuple(found))
+    return LabelSelector.of(selector or {})
 
 
 def objects_match(selector: LabelSelector, attributes: Attributes) -> bool:
@@ -77,9 +72,3 @@ def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
 
 def _has(words: Iterable[str], wanted: str) -> bool:
     return "*" in words or wanted in words
-
-
-def _requirement(expression: Mapping[str, Any]) -> Requirement:
-    operator = _OPERATORS[expression["operator"]]
-    # The operator was checked above.
-    return Requirement(expression["key"], operator, frozenset(expression.get("values") or ()))  # type: ignore[arg-type]

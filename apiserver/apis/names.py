@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 GROUP, VERSION = "workload.metal3.io", "v1alpha1"
-"""The group of Workload, WorkloadClass and Host."""
+"""The group of Workload, WorkloadSet, WorkloadClass and Host."""
 METAL3 = "metal3.io"
 """The group of Metal3's own BareMetalHost, and of the view by default."""
 
@@ -21,6 +21,9 @@ IN_USE_FINALIZER = f"{GROUP}/class-in-use"
 because the release of a host needs the class."""
 CLAIMED_THROUGH = f"{GROUP}/claimed-through"
 """A label of a Workload that the server created for a claim through the view."""
+TEMPLATE_REVISION = f"{GROUP}/template-revision"
+"""A label of a member of a WorkloadSet: the template that it was made from. It is missing while the
+member is being emptied for another template."""
 ADOPTS = f"{GROUP}/adopts"
 """An annotation of a Workload that adopted a claim which the host's source knew.
 

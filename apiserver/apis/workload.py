@@ -56,6 +56,8 @@ def earlier_binding_state(status: Mapping[str, Any]) -> BindingState:
     return "Assumed" if assumed else "Confirmed"
 
 
+CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain", "placement")
+"""The fields of spec that choose the host, and are fixed once there is one."""
 IDLE_PHASES = ("Pending", "Bound", None)
 """The phases in which nothing was put on a host yet. None is that of a new Workload."""
 RAN_PHASES = ("Running", "Stopped")

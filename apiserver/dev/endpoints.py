@@ -12,6 +12,7 @@ from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.verification import CertificateVerifier
 from apiserver.dev.core import LocalNamespaces, core_catalog
+from apiserver.dev.garbagecollector import GarbageCollector
 from apiserver.dev.hardware import real_hosts
 from apiserver.dev.namespacecontroller import NamespaceController
 from apiserver.dev.policy import StaticPolicy, hardware_policy, management_policy
@@ -25,7 +26,7 @@ from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from apiserver.dev.core import CoreCatalog
@@ -56,7 +57,8 @@ def management_endpoint(storage: Path | Store, authority: Authority, port: int) 
     `storage` is a database file, or a Store that is not started."""
     cache, core, admission, namespaces = _base(storage if isinstance(storage, Store) else SQLiteStore(storage))
     catalog = management_catalog(cache, admission=admission, namespaces=namespaces)
-    return _endpoint(cache, core, catalog.registries, authority, management_policy(), port)
+    collector = GarbageCollector(cache, catalog.sets, catalog.workloads)
+    return _endpoint(cache, core, catalog.registries, authority, management_policy(), port, {"garbage": collector.run})
 
 
 def hardware_endpoint(database: Path, authority: Authority, port: int) -> Endpoint:
@@ -74,7 +76,13 @@ def _base(store: Store) -> tuple[WatchCache, CoreCatalog, Admission, LocalNamesp
 
 
 def _endpoint(
-    cache: WatchCache, core: CoreCatalog, own: Sequence[Registry], authority: Authority, policy: StaticPolicy, port: int
+    cache: WatchCache,
+    core: CoreCatalog,
+    own: Sequence[Registry],
+    authority: Authority,
+    policy: StaticPolicy,
+    port: int,
+    background: Mapping[str, Callable[[], Awaitable[None]]] | None = None,
 ) -> Endpoint:
     registries = (*core.registries, *own)
     served = SelfMade(authority, ["localhost", LOOPBACK])
@@ -88,7 +96,7 @@ def _endpoint(
         authenticator=CertificateAuthenticator(CertificateVerifier([authority.certificate])),
         authorizer=UnionAuthorizer([PrivilegedGroup(), policy]),
         tls=tls,
-        background={"namespaces": NamespaceController(cache, core.namespaces, core.events, registries).run},
+        background={"namespaces": NamespaceController(cache, core.namespaces, core.events, registries).run, **(background or {})},
         host=LOOPBACK,
         port=port,
         drain_seconds=1.0,

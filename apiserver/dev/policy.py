@@ -53,8 +53,9 @@ WORKLOAD, METAL3, CORE = ("workload.metal3.io",), ("metal3.io",), ("",)
 
 # See manifests/tenant/rbac.yaml and the roles that it binds (manifests/base/tenant-roles.yaml).
 TENANT = (
-    Rule(WORKLOAD, ("workloads",), (*READ, *WRITE)),
-    Rule(WORKLOAD, ("workloads/status",), ("get",)),
+    Rule(WORKLOAD, ("workloads", "workloadsets"), (*READ, *WRITE)),
+    Rule(WORKLOAD, ("workloads/status", "workloadsets/status"), ("get",)),
+    Rule(WORKLOAD, ("workloadsets/scale",), ("get", "update", "patch")),
     Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch", "delete", "deletecollection")),
     Rule(METAL3, ("baremetalhosts/status",), ("get",)),
     Rule(METAL3, ("hardwaredata",), READ),
@@ -66,11 +67,11 @@ TENANT = (
 ANYBODY = (Rule(WORKLOAD, ("workloadclasses",), READ),)
 # See manifests/base/controllers-rbac.yaml.
 MANAGEMENT_CONTROLLERS = (
-    Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts"), READ),
-    Rule(WORKLOAD, ("workloads",), ("update", "patch", "delete")),
+    Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts", "workloadsets"), READ),
+    Rule(WORKLOAD, ("workloads",), ("create", "update", "patch", "delete")),
     Rule(WORKLOAD, ("hosts",), ("create", "update", "patch", "delete")),
     Rule(WORKLOAD, ("workloadclasses",), ("patch",)),
-    Rule(WORKLOAD, ("workloads/status", "workloadclasses/status", "hosts/status"), ("get", "update", "patch")),
+    Rule(WORKLOAD, ("workloads/status", "workloadclasses/status", "hosts/status", "workloadsets/status"), ("get", "update", "patch")),
     Rule(WORKLOAD, ("workloads/binding",), ("create",)),
     Rule(WORKLOAD, ("workloadclasses/private",), ("get",)),
     Rule(WORKLOAD, ("hosts/offers",), ("update",)),

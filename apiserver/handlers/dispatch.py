@@ -21,6 +21,7 @@ from apiserver.handlers.scope import READS, Scope, fresh
 from apiserver.handlers.update import update
 from apiserver.handlers.watch import watch
 from apiserver.handlers.watchers.registry import Watches
+from apiserver.registry.generic.resource import SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -108,6 +109,9 @@ class Api:
         self._routes[(*key, "")] = _Route(scope, resource.verbs, reduced)
         for name, verbs in (resource.subresources or {}).items():
             self._routes[(*key, name)] = _Route(scope, verbs, reduced)
+        if registry.scale is not None:
+            scale = Scope(registry.scale, self.watches)
+            self._routes[(*key, SCALE)] = _Route(scale, (resource.subresources or {})[SCALE], scale)
 
     async def _resource(self, call: Call) -> web.StreamResponse:
         info = call.info
@@ -123,7 +127,7 @@ class Api:
         if info.verb not in route.verbs or (call.http.method == "HEAD" and info.verb == "watch"):
             raise method_not_allowed(info.group, info.resource)
         await fresh(route.scope, info.verb, call.query)
-        if info.subresource not in ("", "status"):
+        if info.subresource not in ("", "status", SCALE):
             return await connect(call, route.scope)
         return await VERBS[info.verb](call, route.reduced if info.verb in READS and not call.privileged else route.scope)
 

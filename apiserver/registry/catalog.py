@@ -1,4 +1,4 @@
-"""Create and connect all registries of the management side: classes, workloads, hosts and views."""
+"""Create and connect all registries of the management side: classes, workloads, sets, hosts and views."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from apiserver.registry.hardwaredata import HardwareDataRegistry
 from apiserver.registry.host import HostRegistry
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.registry.workloadclass import WorkloadClassRegistry
+from apiserver.registry.workloadset import WorkloadSetRegistry
 
 if TYPE_CHECKING:
     from apiserver.registry.claims.namespaces import Namespaces
@@ -31,11 +32,12 @@ class Catalog:
     hosts: HostRegistry
     views: BareMetalHostViewRegistry
     hardware: HardwareDataRegistry
+    sets: WorkloadSetRegistry
 
     @property
     def registries(self) -> tuple[Registry, ...]:
         """Return all registries in the order of discovery."""
-        return (self.workloads, self.classes, self.hosts, self.views, self.hardware)
+        return (self.workloads, self.classes, self.hosts, self.sets, self.views, self.hardware)
 
 
 def management_catalog(
@@ -51,7 +53,8 @@ def management_catalog(
     hosts = HostRegistry(cache, claims, admission)
     views = BareMetalHostViewRegistry(cache, claims, admission, view_group)
     claims.connect(workloads, hosts, views, classes)
-    return Catalog(classes, workloads, hosts, views, HardwareDataRegistry(views))
+    sets = WorkloadSetRegistry(cache, classes, admission)
+    return Catalog(classes, workloads, hosts, views, HardwareDataRegistry(views), sets)
 
 
 def gateway_views(catalog: Catalog) -> tuple[Registry, ...]:

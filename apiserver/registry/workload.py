@@ -10,7 +10,7 @@ from apiserver.apis.images import checksum_problem, deploy_problems, digest_prob
 from apiserver.apis.lengths import long_texts
 from apiserver.apis.names import FIRST_BOOT, RELEASE_FINALIZER
 from apiserver.apis.status import cause, conflict, path_not_found
-from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
+from apiserver.apis.workload import CHOICE, GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
 from apiserver.registry.claims.binding import binding_causes, keep_binding, with_binding, with_state_of_earlier_controllers
 from apiserver.registry.claims.claims import Claims, adopting, bound, free_reason, held_back
@@ -26,7 +26,7 @@ from apiserver.registry.workloadclass import default_class
 from storage.base import Check
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.entry import Entry
@@ -68,7 +68,6 @@ _NEW = {"phase": "Pending", "observedGeneration": 0}
 """The status of a new Workload. Its generation shows that no controller has seen the spec yet: kstatus
 takes an object without conditions for ready otherwise."""
 _FILLED = FieldSet.of(("f:spec", "f:className"), *(("f:status", f"f:{field}") for field in _NEW))
-_CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain", "placement")
 
 
 class WorkloadStrategy(Strategy):
@@ -130,21 +129,8 @@ class WorkloadStrategy(Strategy):
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """Check that secrets are in the same namespace, and fix the fields that selected the
         host."""
-        spec, namespace, causes = new["spec"], new["metadata"]["namespace"], []
-        for field in FIRST_BOOT:
-            reference = spec.get(field)
-            if old is not None and old["spec"].get(field) == reference:
-                # unchanged, so no reason to refuse a change of status, labels or finalizers
-                continue
-            if reference is not None and not reference.get("name"):
-                causes.append(cause("FieldValueRequired", "Required value: the name of a secret", f"spec.{field}.name"))
-            other = (reference or {}).get("namespace")
-            if other not in (None, "", namespace):
-                message = f'Invalid value: "{other}": secrets are taken from the own namespace only: use {namespace}, or leave it out'
-                causes.append(cause("FieldValueInvalid", message, f"spec.{field}.namespace"))
-        causes += self._forbidden_deployment(old, new) + self._forbidden_retention(old, new)
-        for path, most in long_texts(spec, old["spec"] if old is not None else {}):
-            causes.append(cause("FieldValueTooLong", f"Too long: may not be more than {most} bytes", f"spec.{path}"))
+        spec, namespace = new["spec"], new["metadata"]["namespace"]
+        causes = spec_causes(self.classes, spec, old["spec"] if old is not None else None, namespace)
         if old is None:
             return causes
         causes += binding_causes(old, new)
@@ -152,7 +138,7 @@ class WorkloadStrategy(Strategy):
         if self._drops_release(old, new):
             causes.append(cause("FieldValueForbidden", f"Forbidden: {_KEPT_FINALIZER}", "metadata.finalizers"))
         before = old["spec"]
-        for field in _CHOICE if self._has_host(old) else ():
+        for field in CHOICE if self._has_host(old) else ():
             if spec.get(field) != before.get(field):
                 causes.append(cause("FieldValueForbidden", _fixed(field, before.get(field), spec.get(field)), f"spec.{field}"))
         return causes
@@ -169,27 +155,6 @@ class WorkloadStrategy(Strategy):
         Such a host would stay claimed without a Workload: unreachable, and not counted by any
         quota. The claim decides, not the writer: controllers clear the claim first, too."""
         return _holds(old) and not _holds(new) and self.claims.host_of_workload(old) is not None
-
-    def _forbidden_deployment(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """Return causes for a deployment that the class does not allow.
-
-        A stored and unchanged one stays accepted, even if the class has changed."""
-        fields = ("className", "image", "customDeploy")
-        if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in fields):
-            return []
-        name = new["spec"].get("className")
-        terms = class_spec(self.classes, name) if name else None
-        return deploy_causes(new["spec"], terms) + checksum_causes(new["spec"], terms, (old or {"spec": {}})["spec"])
-
-    def _forbidden_retention(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """Return causes for a reclaimPolicy that the class does not allow.
-
-        A stored one stays accepted; it is checked again when it takes effect."""
-        if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in ("className", "reclaimPolicy")):
-            return []
-        name = new["spec"].get("className")
-        terms = class_spec(self.classes, name) if name else None
-        return retain_causes(new["spec"], terms) if terms is not None else []
 
     async def operations(
         self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
@@ -242,6 +207,58 @@ def class_spec(classes: Registry, name: str) -> dict[str, Any] | None:
     """Return the spec of the class, or None if it does not exist (yet)."""
     entry = classes.find("", name)
     return entry.object()["spec"] if entry is not None else None
+
+
+def spec_causes(classes: Registry, spec: dict[str, Any], before: dict[str, Any] | None, namespace: str) -> list[dict[str, str]]:
+    """Return causes for refusing the spec of a Workload in the namespace, of whatever Workload it
+    is. `before`: the stored spec, None if none is."""
+    return [
+        *_secret_causes(spec, before or {}, namespace),
+        *_forbidden_deployment(classes, spec, before),
+        *_forbidden_retention(classes, spec, before),
+        *(
+            cause("FieldValueTooLong", f"Too long: may not be more than {most} bytes", f"spec.{path}")
+            for path, most in long_texts(spec, before or {})
+        ),
+    ]
+
+
+def _secret_causes(spec: dict[str, Any], before: dict[str, Any], namespace: str) -> Iterator[dict[str, str]]:
+    """Yield causes for references to secrets that are not in the namespace."""
+    for field in FIRST_BOOT:
+        reference = spec.get(field)
+        if reference is None or before.get(field) == reference:
+            # unchanged, so no reason to refuse a change of status, labels or finalizers
+            continue
+        if not reference.get("name"):
+            yield cause("FieldValueRequired", "Required value: the name of a secret", f"spec.{field}.name")
+        other = reference.get("namespace")
+        if other not in (None, "", namespace):
+            message = f'Invalid value: "{other}": secrets are taken from the own namespace only: use {namespace}, or leave it out'
+            yield cause("FieldValueInvalid", message, f"spec.{field}.namespace")
+
+
+def _forbidden_deployment(classes: Registry, spec: dict[str, Any], before: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Return causes for a deployment that the class does not allow.
+
+    A stored and unchanged one stays accepted, even if the class has changed."""
+    fields = ("className", "image", "customDeploy")
+    if before is not None and all(before.get(field) == spec.get(field) for field in fields):
+        return []
+    name = spec.get("className")
+    terms = class_spec(classes, name) if name else None
+    return deploy_causes(spec, terms) + checksum_causes(spec, terms, before or {})
+
+
+def _forbidden_retention(classes: Registry, spec: dict[str, Any], before: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Return causes for a reclaimPolicy that the class does not allow.
+
+    A stored one stays accepted; it is checked again when it takes effect."""
+    if before is not None and all(before.get(field) == spec.get(field) for field in ("className", "reclaimPolicy")):
+        return []
+    name = spec.get("className")
+    terms = class_spec(classes, name) if name else None
+    return retain_causes(spec, terms) if terms is not None else []
 
 
 def deploy_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> list[dict[str, str]]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "post", "put", "head", "options"})
-SUBRESOURCES = frozenset({"status", "binding", "offers"})
+SUBRESOURCES = frozenset({"status", "binding", "offers", "scale"})
 NAMES = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope")
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 COMPONENT = {"component": "apiserver"}

@@ -15,6 +15,7 @@ from apiserver.apis.names import ADOPTS, FIRST_BOOT
 from apiserver.apis.workload import named_secrets
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
+from controllers.owners import controlling_set
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,6 +46,8 @@ def reason_to_stay(workload: Object) -> str | None:
         return "it is being deleted"
     if kinds.CLAIMED_THROUGH in labels_of(workload):
         return "a claim through the BareMetalHost has made it: it moves with its consumer (clusterctl move)"
+    if (set_ := controlling_set(workload)) is not None:
+        return f"it is a member of WorkloadSet {set_['name']}, which would create it again: delete the set with --cascade=orphan first"
     owners = [*(workload["metadata"].get("ownerReferences") or ()), workload["spec"].get("consumerRef") or {}]
     for owner in owners:
         if is_cluster_apis(owner):

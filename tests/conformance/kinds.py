@@ -20,6 +20,7 @@ from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.schema import structural_schema
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
+from apiserver.registry.workloadset import WORKLOADSETS
 
 GROUP, VERSION = "conformance.example.com", "v1"
 
@@ -130,6 +131,7 @@ KINDS = (
     GADGETS,
     RACKS,
     replace(WORKLOADS, group=GROUP, version=VERSION, subresources=STATUS),
+    replace(WORKLOADSETS, group=GROUP, version=VERSION, subresources=STATUS),
     replace(WORKLOADCLASSES, group=GROUP, version=VERSION, subresources=STATUS),
 )
 

@@ -372,6 +372,57 @@ async def reclaim_at_once(stack: Stack) -> None:
 
 ONCE = (objects.IMAGE,)
 
+
+async def empty_set(stack: Stack) -> None:
+    """Create a set without members, whose owner consents to updates."""
+    made = objects.workload_set("db", replicas=0, updateStrategy={"type": "RollingUpdate"})
+    await stack.management.create(made, who="tenant-a")
+
+
+async def set_runs(stack: Stack) -> None:
+    await empty_set(stack)
+    await scale_set(2)(stack)
+    await stack.until(lambda: set_of(2)(stack))
+
+
+def scale_set(replicas: int) -> Callable[[Stack], Coroutine[Any, Any, None]]:
+    async def scale(stack: Stack) -> None:
+        patch = {"spec": {"replicas": replicas}}
+        await patiently(lambda: stack.management.patch("WorkloadSet", "db", patch, "tenant-a", who="tenant-a"))
+
+    return scale
+
+
+async def update_set(stack: Stack) -> None:
+    patch = {"spec": {"template": {"spec": {"image": objects.image(OTHER)}}}}
+    await patiently(lambda: stack.management.patch("WorkloadSet", "db", patch, "tenant-a", who="tenant-a"))
+
+
+def set_of(replicas: int, url: str = objects.IMAGE) -> Callable[[Stack], bool]:
+    """Return whether the set has these members, which run the image, and says so."""
+
+    def done(stack: Stack) -> bool:
+        set_ = stack.management.get("WorkloadSet", "db", "tenant-a")
+        members = {item["metadata"]["name"]: item for item in stack.management.all("Workload")}
+        running = all(
+            item["spec"]["image"]["url"] == url and item["status"].get("phase") == "Running"
+            for item in members.values()
+            if item["spec"].get("image")
+        )
+        status, generation = set_.get("status") or {}, set_["metadata"]["generation"]
+        ready = [item["status"] for item in status.get("conditions") or () if item["type"] == "Ready"]
+        return (
+            sorted(members) == [f"db-{number}" for number in range(replicas)]
+            and all(item["spec"].get("image") for item in members.values())
+            and running
+            and ready == ["True"]
+            and status["observedGeneration"] == generation
+            and status["readyReplicas"] == status["updatedReplicas"] == replicas
+        )
+
+    return done
+
+
 FLOWS = (
     Flow("bind and provision", nothing, make_web, lambda stack: phase(stack, "web") == "Running", ONCE),
     Flow("host taken just as it was chosen", nothing, make_web_and_be_late, runs_elsewhere, ONCE),
@@ -393,5 +444,8 @@ FLOWS = (
     Flow("real host detached during the release", running_web, detach_and_release, gone),
     Flow("real host taken over for a while", running_web, take_over_for_a_while, runs_on),
     Flow("orphan freed by hand", vanished, free_by_hand, gone),
+    Flow("set scaled up", empty_set, scale_set(2), set_of(2), (*ONCE, *ONCE)),
+    Flow("set scaled down", set_runs, scale_set(1), set_of(1)),
+    Flow("set updated one by one", set_runs, update_set, set_of(2, OTHER), (OTHER, OTHER)),
     Flow("abandoned claim that its class ends", vanished, reclaim_at_once, gone),
 )

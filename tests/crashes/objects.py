@@ -91,3 +91,13 @@ def workload(name: str, where: str = "tenant-a", **spec: Any) -> Object:
         "metadata": {"name": name, "namespace": where},
         "spec": {key: value for key, value in wanted.items() if value is not None},
     }
+
+
+def workload_set(name: str, where: str = "tenant-a", *, url: str = IMAGE, **spec: Any) -> Object:
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"className": "metal", "image": image(url)}}
+    return {
+        "apiVersion": "workload.metal3.io/v1alpha1",
+        "kind": "WorkloadSet",
+        "metadata": {"name": name, "namespace": where},
+        "spec": {"selector": {"matchLabels": {"app": name}}, "template": template, **spec},
+    }

@@ -58,9 +58,10 @@ BMH = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMetalHost")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 WORKLOADS = Resource("workload.metal3.io", "v1alpha1", "workloads", "Workload")
+SETS = Resource("workload.metal3.io", "v1alpha1", "workloadsets", "WorkloadSet")
 CLASSES = Resource("workload.metal3.io", "v1alpha1", "workloadclasses", "WorkloadClass")
 HOSTS = Resource("workload.metal3.io", "v1alpha1", "hosts", "Host")
-KINDS = {resource.kind: resource for resource in (BMH, SECRETS, NAMESPACES, WORKLOADS, CLASSES, HOSTS)}
+KINDS = {resource.kind: resource for resource in (BMH, SECRETS, NAMESPACES, WORKLOADS, SETS, CLASSES, HOSTS)}
 
 EPOCH = 1_800_000_000.0
 OWNER = "owner"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis.status import not_acceptable
 from apiserver.handlers.discovery.documents import Document
 from apiserver.handlers.request.negotiation import JSON, YAML, Form, clauses, wants_pretty
+from apiserver.registry.generic.resource import SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,12 +66,15 @@ def resource_list(group: str, version: str, resources: Sequence[Resource]) -> di
             item["categories"] = list(resource.categories)
         items.append(item)
         for name, verbs in (resource.subresources or {}).items():
+            found = _subresource_kind(resource, name)
+            elsewhere = {"group": found["group"], "version": found["version"]} if name == SCALE else {}
             items.append(
                 {
                     "name": f"{resource.plural}/{name}",
                     "singularName": "",
                     "namespaced": resource.namespaced,
-                    "kind": _subresource_kind(resource, name),
+                    **elsewhere,
+                    "kind": found["kind"],
                     "verbs": _ordered(verbs),
                 }
             )
@@ -107,7 +111,7 @@ def _discovery(resource: Resource) -> dict[str, Any]:
     if resource.categories:
         found["categories"] = list(resource.categories)
     subresources = [
-        {"subresource": name, "responseKind": {**kind, "kind": _subresource_kind(resource, name)}, "verbs": _ordered(verbs)}
+        {"subresource": name, "responseKind": _subresource_kind(resource, name), "verbs": _ordered(verbs)}
         for name, verbs in (resource.subresources or {}).items()
     ]
     return {**found, "subresources": subresources} if subresources else found
@@ -123,8 +127,12 @@ def _singular(resource: Resource) -> str:
     return resource.singular or resource.kind.lower()
 
 
-def _subresource_kind(resource: Resource, name: str) -> str:
-    return resource.kind if name == "status" else resource.kind + name.capitalize()
+def _subresource_kind(resource: Resource, name: str) -> dict[str, str]:
+    """Return group, version and kind of the subresource's objects."""
+    if name == SCALE:
+        return {"group": "autoscaling", "version": "v1", "kind": "Scale"}
+    kind = resource.kind if name == "status" else resource.kind + name.capitalize()
+    return {"group": resource.group, "version": resource.version, "kind": kind}
 
 
 def _ordered(verbs: frozenset[str]) -> list[str]:

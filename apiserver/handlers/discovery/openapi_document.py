@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from apiserver.apis.workloadset import Scale
 from apiserver.handlers.discovery import openapi_meta
-from apiserver.handlers.discovery.openapi_paths import Operation, paths_of
+from apiserver.handlers.discovery.openapi_paths import SCALE_DEFINITION, SCALE_KIND, Operation, paths_of
+from apiserver.registry.generic.resource import SCALE
 from apiserver.registry.generic.schema import API_VERSION, KIND, model_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from apiserver.apis.base import Model
     from apiserver.handlers.discovery.openapi_paths import Parameter
     from apiserver.registry.generic.resource import Resource
 
@@ -81,6 +84,8 @@ def _definitions(resources: Sequence[Resource]) -> dict[str, dict[str, Any]]:
         name = definition_name(resource)
         found[name] = _kind(resource)
         found[f"{name}List"] = _list(resource, name)
+    if any(SCALE in (resource.subresources or {}) for resource in resources):
+        found[SCALE_DEFINITION] = _typed(Scale, SCALE_KIND)
     for name, kind in ((f"{META}Status", "Status"), (f"{META}DeleteOptions", "DeleteOptions")):
         kinds = [{"group": "", "version": "v1", "kind": kind}]
         if kind == "DeleteOptions":
@@ -91,10 +96,16 @@ def _definitions(resources: Sequence[Resource]) -> dict[str, dict[str, Any]]:
 
 
 def _kind(resource: Resource) -> dict[str, Any]:
-    schema = dict(model_schema(resource.model))
+    kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    return {**_typed(resource.model, kind), **_selectable(resource)}
+
+
+def _typed(model: type[Model], kind: dict[str, str]) -> dict[str, Any]:
+    """Return the definition of the objects of a kind."""
+    schema = dict(model_schema(model))
     metadata = {"$ref": f"@{META}ObjectMeta", "description": "Standard object's metadata."}
     schema["properties"] = {**schema["properties"], "metadata": metadata}
-    return {**schema, GVK: [{"group": resource.group, "version": resource.version, "kind": resource.kind}], **_selectable(resource)}
+    return {**schema, GVK: [kind]}
 
 
 def _list(resource: Resource, name: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.handlers.discovery.openapi_meta import PREFIX
 from apiserver.handlers.request.negotiation import JSON, PATCHES, YAML
+from apiserver.registry.generic.resource import SCALE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +83,9 @@ FORCE = Parameter("force", "boolean", 'Force is going to "force" Apply requests.
 STATUS = {"$ref": f"@{PREFIX}Status"}
 OPTIONS = {"$ref": f"@{PREFIX}DeleteOptions"}
 ANY = {"type": "object"}
+SCALE_DEFINITION = "io.k8s.api.autoscaling.v1.Scale"
+SCALED = {"$ref": f"@{SCALE_DEFINITION}"}
+SCALE_KIND = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 
 
 def paths_of(resource: Resource, definition: str) -> Iterator[Operation]:
@@ -130,7 +134,7 @@ class _Paths:
     def _of_one(self, path: str, verbs: frozenset[str], sub: str) -> Iterator[Operation]:
         """Yield GET, PUT and PATCH of an object or subresource, and POST of a subresource."""
         what = f"{sub} of the specified {self.resource.kind}" if sub else f"the specified {self.resource.kind}"
-        shape = self.object if sub in ("", "status") else ANY
+        shape = self.object if sub in ("", "status") else SCALED if sub == SCALE else ANY
         if "get" in verbs:
             yield self._make(path, "get", "get", f"read {what}", (VERSION,), shape, sub=sub)
         if "update" in verbs:
@@ -170,7 +174,7 @@ class _Paths:
             id=f"{word}{self.suffix}{collection}{namespaced}{self.resource.kind}{sub.capitalize()}{scope}",
             tag=self.tag,
             description=description,
-            kind=self.kind,
+            kind=SCALE_KIND if sub == SCALE else self.kind,
             shared=(*place, PRETTY),
             parameters=parameters,
             answer=answer,

@@ -330,6 +330,13 @@ def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:
         yield from _owner_causes([owner for owner in metadata["ownerReferences"] if isinstance(owner, dict)])
 
 
+def template_causes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]:
+    """Return causes for the labels and annotations of a template that differ from the stored
+    ones."""
+    given = changed(old, new)
+    return [*(_number_causes(old, given) or _content_causes(given))]
+
+
 def _long_owners(old: dict[str, Any], new: dict[str, Any]) -> Iterable[dict[str, str]]:
     """Yield a cause for each text of an owner that is too long, unless the owner is stored so."""
     owners = [owner for owner in new.get("ownerReferences") or () if isinstance(owner, dict)]

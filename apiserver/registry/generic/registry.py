@@ -58,6 +58,8 @@ class Registry:
     objects with fewer fields. Users that may "get" the subresource PRIVATE see everything."""
 
     reduced: Registry | None = None
+    scale: Registry | None = None
+    """The registry of the subresource scale, for kinds that have it."""
     size = bounds.SIZE
     """The bytes of an object that clients may write."""
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from apiserver.apis.base import Model
 
+SCALE = "scale"
+"""The subresource with the number of replicas, whose objects are autoscaling/v1 Scales."""
 ALL_VERBS = frozenset({"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"})
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from apiserver.apis.status import ApiError, bad_request
 
@@ -51,6 +51,18 @@ class Requirement:
             case "gt" | "lt":
                 return self._compares(value)
 
+    def __str__(self) -> str:
+        match self.operator:
+            case "exists":
+                return self.key
+            case "!":
+                return f"!{self.key}"
+            case "in" | "notin":
+                return f"{self.key} {self.operator} ({','.join(sorted(self.values))})"
+            case _:
+                symbol = {"gt": ">", "lt": "<"}.get(self.operator, self.operator)
+                return f"{self.key}{symbol}{next(iter(self.values))}"
+
     def _compares(self, value: str | None) -> bool:
         if value is None or (number := _int64(value)) is None:
             return False
@@ -72,6 +84,23 @@ class LabelSelector:
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Return whether an object with these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)
+
+    @classmethod
+    def of(cls, selector: Mapping[str, Any]) -> LabelSelector:
+        """Return the selector of a LabelSelector in an object."""
+        found = [Requirement(key, "=", frozenset([value])) for key, value in (selector.get("matchLabels") or {}).items()]
+        return cls((*found, *map(_expression, selector.get("matchExpressions") or ())))
+
+    def __str__(self) -> str:
+        """Return the text that `parse` reads."""
+        return ",".join(map(str, self.requirements))
+
+
+_OPERATORS: Mapping[str, Operator] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
+
+
+def _expression(expression: Mapping[str, Any]) -> Requirement:
+    return Requirement(expression["key"], _OPERATORS[expression["operator"]], frozenset(expression.get("values") or ()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apiserver.apis.workload import CHOICE
 from apiserver.registry.baremetalhost import baremetalhosts
 from apiserver.registry.generic.schema import structural_schema
 from apiserver.registry.host import HOSTS
-from apiserver.registry.workload import _CHOICE, WORKLOADS
+from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
 
 if TYPE_CHECKING:
@@ -56,4 +57,4 @@ def test_every_default_is_told(resource: Resource) -> None:
 
 def test_what_is_fixed_by_the_binding_says_so() -> None:
     fields = structural_schema(WORKLOADS)["properties"]["spec"]["properties"]
-    assert {name for name, part in fields.items() if "Fixed once a host is bound" in part["description"]} == set(_CHOICE)
+    assert {name for name, part in fields.items() if "Fixed once a host is bound" in part["description"]} == set(CHOICE)

@@ -1,0 +1,227 @@
+"""Reconcile WorkloadSets: create, adopt, update and delete their members, and report their state.
+
+What is next is decided in `plan` and `members`, and the status in `status`. Names are fixed and
+every change names the state that it is about. So a stale cache, or a second controller, can create
+no member twice, and disturb none that has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from apiserver.client.clock import exponential_delay
+from apiserver.client.errors import ApiException
+from apiserver.client.informer import Informer
+from apiserver.client.objects import Object, deleting, key_of, labels_of, matches, name_of, namespace_of, typed, uid_of
+from controllers import kinds
+from controllers.cluster import without_managers
+from controllers.owners import controller_of, controlling_set
+from controllers.runtime.controller import Controller, Result, tenant_of
+from controllers.workloadset.members import (
+    adopting_patch,
+    is_adoptable,
+    is_ready,
+    is_replaced,
+    light_patch,
+    member_name,
+    new_member,
+    ready_for,
+    releasing_patch,
+    update_patch,
+)
+from controllers.workloadset.plan import AT_ONCE, Members, lost, sort_members, to_update
+from controllers.workloadset.status import MESSAGE, Finding, set_status
+
+if TYPE_CHECKING:
+    from controllers.cluster import Cluster
+
+GATHER = 0.1
+"""The seconds from a member's change to the next look at its set, because members change in
+bunches."""
+AGAIN, AGAIN_MOST = 1.0, 60.0
+"""The shortest and the longest wait after a refused creation. Nothing tells that a quota has
+room."""
+RESYNC = 600.0
+FORBIDDEN, INVALID = 403, 422
+
+
+class WorkloadSetController:
+    """Reconciles WorkloadSets by key."""
+
+    def __init__(self, cluster: Cluster, *, workers: int = 4) -> None:
+        """Create the controller. It follows sets by itself, so that an API server of an earlier
+        version, which has none, delays nothing else."""
+        self._cluster = cluster
+        self.sets = Informer(cluster.client, kinds.SETS, transform=without_managers)
+        self.controller = Controller("workloadset", self.reconcile, workers=workers, flow=tenant_of)
+        self._refusals: dict[str, int] = {}
+        self.sets.add_handler(self._set_changed)
+        cluster.workloads.add_handler(self._workload_changed)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.sets.run())
+            await self.sets.synced.wait()
+            group.create_task(self.controller.run())
+
+    def _set_changed(self, old: Object | None, new: Object | None) -> None:
+        found = new or old
+        assert found is not None
+        self.controller.queue.add(key_of(found))
+
+    def _workload_changed(self, old: Object | None, new: Object | None) -> None:
+        for workload in (old, new):
+            if workload is not None and (key := _set_key(workload)) in self.sets.store:
+                self.controller.queue.add_after(key, GATHER)
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Bring the members closer to what the set asks for, and write its status."""
+        set_ = self.sets.store.get(key)
+        if set_ is None or deleting(set_):
+            self._refusals.pop(key, None)
+            return None  # the garbage collector deletes the members, or orphans them
+        members, refused = self._members(set_), None
+        if not set_["spec"].get("paused"):
+            await self._control(set_)
+            members = self._members(set_)
+            more, refused = await self._scale(set_, members)
+            await self._update(set_, members)
+            if more:
+                self.controller.queue.add(key)
+        return await self._report(set_, refused)
+
+    def _members(self, set_: Object) -> Members:
+        return sort_members(set_, self._controlled(set_), self._others(set_))
+
+    def _controlled(self, set_: Object) -> list[Object]:
+        return self._cluster.workloads.store.by_index("set", uid_of(set_))
+
+    def _others(self, set_: Object) -> dict[int, Object]:
+        """Return the Workloads with a member's name that the set does not control."""
+        found = {}
+        for number in range(set_["spec"]["replicas"]):
+            workload = self._cluster.workloads.store.get(f"{namespace_of(set_)}/{member_name(set_, number)}")
+            if workload is not None and (controller_of(workload) or {}).get("uid") != uid_of(set_):
+                found[number] = workload
+        return found
+
+    async def _control(self, set_: Object) -> None:
+        """Adopt Workloads that match the selector, and release members that do not any more."""
+        for member in self._controlled(set_):
+            if not deleting(member) and not matches(set_["spec"]["selector"], labels_of(member)):
+                await self._patch(member, releasing_patch(set_, member))
+        adoptable = [workload for workload in self._others(set_).values() if is_adoptable(set_, workload)]
+        if not adoptable or not await self._still_exists(set_):
+            return
+        for workload in adoptable:
+            await self._patch(workload, adopting_patch(set_, workload))
+            self._event(set_, "Normal", "Adopted", f"Workload {name_of(workload)} is a member now")
+
+    async def _still_exists(self, set_: Object) -> bool:
+        """Return whether the server, not the cache, says that the set is not being deleted.
+
+        The garbage collector would delete what a set that is gone had adopted."""
+        current = await self._cluster.client.find(kinds.SETS, name_of(set_), namespace_of(set_))
+        return current is not None and uid_of(current) == uid_of(set_) and not deleting(current)
+
+    async def _scale(self, set_: Object, members: Members) -> tuple[bool, Finding | None]:
+        """Create and delete members. Return whether there are more to do, and what was refused."""
+        gone = [*members.excess, *lost(members)]
+        for member in gone[:AT_ONCE]:
+            await self._delete(set_, member)
+        created, refused = await self._create(set_, members.missing[:AT_ONCE])
+        more = len(gone) > AT_ONCE or (created == AT_ONCE and len(members.missing) > AT_ONCE)
+        return more, refused
+
+    async def _create(self, set_: Object, ordinals: list[int]) -> tuple[int, Finding | None]:
+        """Create members in batches that double, until one is refused.
+
+        So a refusal costs few requests (as slowStartBatch of kube-controller-manager)."""
+        done, size = 0, 1
+        while done < len(ordinals):
+            batch = ordinals[done : done + size]
+            answers = await asyncio.gather(*(self._create_one(set_, number) for number in batch))
+            if found := next((answer for answer in answers if answer is not None), None):
+                return done, found
+            done, size = done + len(batch), size * 2
+        if ordinals:
+            self._refusals.pop(key_of(set_), None)
+        return done, None
+
+    async def _create_one(self, set_: Object, number: int) -> Finding | None:
+        """Create a member. Return why it was refused, or None."""
+        try:
+            await self._cluster.client.create(kinds.WORKLOADS, new_member(set_, number), namespace_of(set_))
+        except ApiException as error:
+            if error.already_exists:
+                return None  # the cache is stale, or it has just been created by others
+            if error.status not in (FORBIDDEN, INVALID):
+                raise
+            message = f"Workload {member_name(set_, number)} was refused: {error.message}"[:MESSAGE]
+            self._event(set_, "Warning", "FailedCreate", message)
+            return Finding("CreationRefused", message, works=True, final=error.status == INVALID)
+        self._event(set_, "Normal", "SuccessfulCreate", f"created Workload {member_name(set_, number)}")
+        return None
+
+    async def _update(self, set_: Object, members: Members) -> None:
+        """Carry out the next steps of an update, and what changes without touching a machine."""
+        changed = set()
+        for member in to_update(set_, members, _now()):
+            changed.add(name_of(member))
+            if is_replaced(set_, member):
+                await self._delete(set_, member)
+            elif patch := update_patch(set_, member):
+                await self._patch(member, patch)
+                self._event(set_, "Normal", "Updating", f"Workload {name_of(member)} gets the present template")
+        for member in members.current.values():
+            if name_of(member) not in changed and (patch := light_patch(set_, member)):
+                await self._patch(member, patch)
+
+    async def _delete(self, set_: Object, member: Object) -> None:
+        """Delete a member in the state last seen."""
+        name, version = name_of(member), member["metadata"]["resourceVersion"]
+        try:
+            await self._cluster.client.delete(
+                kinds.WORKLOADS, name, namespace_of(member), uid=uid_of(member), resource_version=version, propagation_policy="Background"
+            )
+        except ApiException as error:
+            if not error.not_found:
+                raise
+            return
+        self._event(set_, "Normal", "SuccessfulDelete", f"deleted Workload {name}")
+
+    async def _patch(self, member: Object, patch: Object) -> None:
+        written = await self._cluster.client.patch(kinds.WORKLOADS, name_of(member), patch, namespace_of(member))
+        self._cluster.learn(kinds.WORKLOADS, written)
+
+    async def _report(self, set_: Object, refused: Finding | None) -> Result:
+        now, members = _now(), self._members(set_)
+        await self._cluster.patch_status(kinds.SETS, set_, set_status(set_, members, refused, now))
+        if refused is not None:
+            failures = self._refusals.get(key_of(set_), 0)
+            self._refusals[key_of(set_)] = failures + 1
+            return Result(requeue_after=exponential_delay(failures, AGAIN, AGAIN_MOST))
+        return Result(requeue_after=_next_available(set_, members, now))
+
+    def _event(self, set_: Object, kind: str, reason: str, message: str) -> None:
+        self._cluster.events.event(typed(kinds.SETS, set_), "Warning" if kind == "Warning" else "Normal", reason, message)
+
+
+def _next_available(set_: Object, members: Members, now: datetime) -> float:
+    """Return the seconds until a member may have been Ready for minReadySeconds."""
+    least = set_["spec"].get("minReadySeconds") or 0
+    waits = [left for member in members.all if is_ready(member) and (left := least - ready_for(member, now)) > 0]
+    return min([RESYNC, *(left + 1 for left in waits)])
+
+
+def _set_key(workload: Object) -> str:
+    """Return the key of the set that controls the Workload, or that could adopt it by its name."""
+    owner = controlling_set(workload)
+    name = owner["name"] if owner is not None else name_of(workload).rpartition("-")[0]
+    return f"{namespace_of(workload)}/{name}"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
