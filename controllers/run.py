@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from apiserver.client.client import Client
 from apiserver.client.direct import ShortcutClient
 from controllers import kinds
+from controllers.backupmetrics import BackupMetrics
 from controllers.cluster import Cluster, cluster_id, connect
 from controllers.consumer.controller import ConsumerController
-from controllers.fleetmetrics import FleetMetrics, follow
+from controllers.fleetmetrics import follow
 from controllers.host.controller import HostController
 from controllers.offer.controller import OfferController
 from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, replica
@@ -25,9 +26,10 @@ from controllers.workloadclass.providers import Sources
 from controllers.workloadset.controller import WorkloadSetController
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from prometheus_client import CollectorRegistry
+    from prometheus_client.registry import Collector
 
     from apiserver.client.kubeconfig import Source
     from controllers.runtime.leader import Timing
@@ -112,8 +114,13 @@ async def run_controllers(
             manager, cluster, _ = compose(client, view_group=view_group)
             health.manager = manager
             telling = asyncio.ensure_future(_tell_started(manager, health))
+            collectors: list[Collector] = [follow(cluster)]
+            if registry is not None:
+                backups = BackupMetrics(client, namespace)
+                manager.add(backups)
+                collectors.append(backups)
             try:
-                with _measured(follow(cluster), registry):
+                with _measured(collectors, registry):
                     await manager.run()
             finally:
                 telling.cancel()
@@ -126,16 +133,14 @@ async def run_controllers(
 
 
 @contextlib.contextmanager
-def _measured(fleet: FleetMetrics, registry: CollectorRegistry | None) -> Iterator[None]:
+def _measured(collectors: Sequence[Collector], registry: CollectorRegistry | None) -> Iterator[None]:
     """Export the metrics of the fleet during the block. Only a leader knows the fleet."""
-    if registry is None:
+    with contextlib.ExitStack() as stack:
+        if registry is not None:
+            for collector in collectors:
+                registry.register(collector)
+                stack.callback(registry.unregister, collector)
         yield
-        return
-    registry.register(fleet)
-    try:
-        yield
-    finally:
-        registry.unregister(fleet)
 
 
 def _client(management: Source, context: str | None, agent: str, apiserver: str, view_group: str) -> Client:

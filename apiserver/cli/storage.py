@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,13 @@ from apiserver.cli.running import UsageError
 from storage.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from storage.base import Store
+    from storage.etcd import EtcdStore
 
 PREFIX = "sqlite:///"
+ETCD = ("etcd://", "etcds://")
 
 
 def open_store(url: str, flag: str = "--storage", max_bytes: int = 0) -> Store:
@@ -20,14 +25,25 @@ def open_store(url: str, flag: str = "--storage", max_bytes: int = 0) -> Store:
     As in SQLAlchemy, sqlite:///data/db is relative and sqlite:////var/lib/db absolute. For etcd://
     and etcds://, see storage.etcd.address. `flag` is the flag's name for messages. For `max_bytes`,
     see SQLiteStore."""
-    if url.startswith(("etcd://", "etcds://")):
+    if url.startswith(ETCD):
         if max_bytes:
             raise UsageError("--storage-max-bytes is for SQLite: give etcd its --quota-backend-bytes instead")
         return _etcd(url, flag)
     return SQLiteStore(sqlite_path(url, flag), max_bytes=max_bytes)
 
 
-def _etcd(url: str, flag: str) -> Store:
+@asynccontextmanager
+async def opened_etcd(url: str, flag: str = "--storage") -> AsyncIterator[EtcdStore]:
+    """Yield the store of an etcd:// or etcds:// URL, started. Raises UsageError and StorageError."""
+    store = _etcd(url, flag)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def _etcd(url: str, flag: str) -> EtcdStore:
     # loads slowly, so only commands that use it should wait
     from storage.etcd.address import store_at
 

@@ -45,6 +45,7 @@ INSTALLATIONS = {
 }
 OTHERS = {
     "restore.yaml": "restore",
+    "etcd-backup.yaml": "etcd-backup",
     "migrate.yaml": "migrate",
     "tenant.yaml": "tenant",
     "hardware.yaml": "hardware",

@@ -13,7 +13,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from storage.base import Compacted, FutureRevision, Page, Put, StorageError, Store, Unavailable, Usage
-from storage.etcd import codec
+from storage.etcd import codec, snapshot
 from storage.etcd.cluster import Cluster
 from storage.etcd.errors import Refused, to_storage
 from storage.etcd.gateway import check_endpoint
@@ -24,6 +24,7 @@ from storage.etcd.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
     from storage.base import Event, KeyValue, Operation, Progress
     from storage.etcd.tls import TLS
@@ -156,6 +157,19 @@ class EtcdStore(Store):
         if not answer.get("succeeded"):
             raise codec.conflict(answer, operations)
         return self._saw(codec.revision_of(answer))
+
+    async def measure(self) -> Usage:
+        """Ask etcd how large it is. Raises the errors of the Store."""
+        try:
+            size = await size_of(self._cluster)
+        except Refused as error:
+            raise to_storage(error, self._cluster.where) from error
+        return Usage(size.used, size.quota, full=size.full)
+
+    async def save_snapshot(self, file: Path) -> int:
+        """Write a snapshot of the whole etcd, of all prefixes, to a new file. See
+        storage.etcd.snapshot."""
+        return await snapshot.save(self._cluster, file)
 
     async def current_revision(self) -> int:
         return self._saw(await self._revision.get())

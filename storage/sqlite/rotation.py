@@ -1,6 +1,7 @@
-"""Keep the newest backups of a database in a directory.
+"""Keep the newest backups of a storage in a directory.
 
-A backup's name is the time at which it was taken. Everything here blocks.
+A backup's name is the time at which it was taken, with the suffix of its kind. Everything here
+blocks.
 """
 
 from __future__ import annotations
@@ -10,78 +11,105 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from storage.base import Corrupt, Unavailable
 from storage.sqlite.lock import FileLock
 from storage.sqlite.offline import Contents, backup, examine
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
 PREFIX = "metal3-workloads-"
-_NAME = re.compile(rf"{PREFIX}\d{{8}}T\d{{6}}Z\.db")
-_FORMAT = f"{PREFIX}%Y%m%dT%H%M%SZ.db"
+DATABASE, SNAPSHOT = ".db", ".snapshot"
+"""The suffixes of SQLite's and of etcd's backups."""
+_NAME = re.compile(rf"{PREFIX}\d{{8}}T\d{{6}}Z")
+_FORMAT = f"{PREFIX}%Y%m%dT%H%M%SZ"
 _SLACK = 1 << 20
 """The number of bytes that a backup may need beyond those of the database."""
 
 
+Content = TypeVar("Content")
+
+
 @dataclass(frozen=True, slots=True)
-class Rotated:
+class Rotated(Generic[Content]):
     """The outcome: the new backup, its content, and the backups that were deleted for it.
 
     `cramped` is true if some of these were deleted before the new one was written, because there
     was no room beside them."""
 
     file: Path
-    contents: Contents
+    contents: Content
     deleted: Sequence[Path]
     cramped: bool
 
 
-def backups(directory: Path) -> list[Path]:
+def backups(directory: Path, suffix: str = DATABASE) -> list[Path]:
     """Return the backups in a directory, the oldest first. Raises Unavailable."""
     if not directory.is_dir():
         raise Unavailable(f"{directory}: there is no such directory: make it, or mount the volume of the backups there")
-    return sorted(path for path in directory.iterdir() if _time(path) is not None)
+    return sorted(path for path in directory.iterdir() if path.suffix == suffix and _time(path) is not None)
 
 
 def newest(directory: Path) -> Path:
     """Return the newest backup in a directory. Raises Unavailable if there is none."""
     found = backups(directory)
     if not found:
-        raise Unavailable(f"{directory}: there is no backup in it: {_FORMAT} is what their names look like")
+        raise Unavailable(f"{directory}: there is no backup in it: {_FORMAT}{DATABASE} is what their names look like")
     return found[-1]
 
 
-def rotate(path: Path, directory: Path, *, keep: int, now: datetime, without: Collection[str] = (), most: int = 0) -> Rotated:
-    """Add a backup to a directory, and then delete all but the `keep` newest.
+def rotate(path: Path, directory: Path, *, keep: int, now: datetime, without: Collection[str] = (), most: int = 0) -> Rotated[Contents]:
+    """Add a backup of a database to a directory. See `rotated`.
+
+    A database that has lost all its keys takes no backup's place: it raises Unavailable if the
+    newest backup has keys."""
+
+    def write(target: Path, newest_one: Path | None) -> Contents:
+        return backup(path, target, without=without, allow_empty=newest_one is None or not _has_keys(newest_one))
+
+    return rotated(directory, DATABASE, write, need=_needed(path), keep=keep, now=now, most=most)
+
+
+def rotated(
+    directory: Path,
+    suffix: str,
+    write: Callable[[Path, Path | None], Content],
+    *,
+    need: int,
+    keep: int,
+    now: datetime,
+    most: int = 0,
+) -> Rotated[Content]:
+    """Add a backup to a directory, and then delete all but the `keep` newest of its kind.
+
+    `write` creates the file of the first argument; the second one is the newest backup. It needs
+    `need` bytes.
 
     The directory's disk is never filled, and its backups have at most `most` bytes, also while one
     is written (0: the disk alone counts). The oldest backups make room beforehand if there is none.
     Otherwise nothing is deleted before the new backup is checked and durable, and the newest one
-    never is. If it leaves no room either, Unavailable is raised and nothing is deleted. A database
-    that has lost all its keys takes no backup's place: it raises Unavailable if the newest backup
-    has keys."""
-    backups(directory)  # it exists
+    never is. If it leaves no room either, Unavailable is raised and nothing is deleted."""
+    backups(directory, suffix)  # it exists
     with _locked(directory):
         for leftover in directory.glob(f".{PREFIX}*"):
             leftover.unlink()  # a draft of a process that was killed
-        older = backups(directory)
-        target = directory / name_at(now, older)
-        early = _make_room(path, directory, older, most)
-        contents = backup(path, target, without=without, allow_empty=not any(map(_has_keys, older[-1:])))
+        older = backups(directory, suffix)
+        target = directory / f"{name_at(now, older)}{suffix}"
+        early = _make_room(directory, older, need, most)
+        contents = write(target, older[-1] if older else None)
         deleted = surplus([*older[len(early) :], target], keep)
         for file in deleted:
             file.unlink()
     return Rotated(target, contents, [*early, *deleted], cramped=bool(early))
 
 
-def _make_room(path: Path, directory: Path, older: Sequence[Path], most: int) -> Sequence[Path]:
+def _make_room(directory: Path, older: Sequence[Path], need: int, most: int) -> Sequence[Path]:
     """Delete the oldest backups until one more can be written, and return them. Raises
     Unavailable."""
-    need, sizes = _needed(path), [file.stat().st_size for file in older]
+    sizes = [file.stat().st_size for file in older]
     free = shutil.disk_usage(directory).free
     room = min(free, most - sum(sizes)) if most else free
     number = displaced(sizes, room, need)
@@ -122,7 +150,7 @@ def surplus(found: Sequence[Path], keep: int) -> Sequence[Path]:
 
 
 def name_at(now: datetime, older: Sequence[Path]) -> str:
-    """Return the name of a backup that is taken now.
+    """Return the name of a backup that is taken now, without its suffix.
 
     It sorts after all older ones, also when the clock was set back. Otherwise the newest backup
     would be deleted as the oldest, and another one would be restored in its place."""
@@ -132,10 +160,10 @@ def name_at(now: datetime, older: Sequence[Path]) -> str:
 
 
 def _time(path: Path) -> datetime | None:
-    if not _NAME.fullmatch(path.name):
+    if not _NAME.fullmatch(path.stem):
         return None
     try:
-        return datetime.strptime(path.name, _FORMAT).replace(tzinfo=UTC)
+        return datetime.strptime(path.stem, _FORMAT).replace(tzinfo=UTC)
     except ValueError:  # 20260231T000000Z
         return None
 

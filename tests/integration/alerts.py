@@ -21,7 +21,7 @@ TENANTS_REASONS = (
     *("ImageNotAllowed", "DeployMethodNotAllowed", "RetainNotAllowed"),
 )
 """The reasons of waiting Workloads that the alert about waiting leaves out: the tenant has to act, or another alert fires."""
-BACKUP = 'namespace="metal3-workloads-system",cronjob="metal3-workloads-backup"'
+BACKED_UP = "metal3_workloads_backup_last_success_timestamp_seconds"
 
 
 @dataclass(frozen=True)
@@ -134,13 +134,14 @@ ALERTS = {
         "The API server stopped, because what it read from the storage cannot be trusted.",
     ),
     "Metal3WorkloadsBackupTooOld": Alert(
-        _constant("kube_cronjob_status_last_successful_time", BACKUP, 3600 - 14 * 3600),
+        _constant(BACKED_UP, f'{CONTROLLERS},cronjob="metal3-workloads-backup",pod="a"', 3600 - 14 * 3600),
         {
-            **_constant("kube_cronjob_status_last_successful_time", BACKUP, 3600 - 7 * 3600),
-            **_constant("kube_cronjob_created", BACKUP, 3600 - 90 * 86400),
-            **_constant("kube_cronjob_status_last_successful_time", 'namespace="metal3-workloads-system",cronjob="other"', 0),
+            **_constant(BACKED_UP, f'{CONTROLLERS},cronjob="metal3-workloads-backup",pod="a"', 3600 - 7 * 3600),
+            **_constant(BACKED_UP, f'{CONTROLLERS},cronjob="metal3-workloads-etcd-backup",pod="a"', 3600 - 7 * 3600),
+            **_constant(BACKED_UP, 'job="other",cronjob="metal3-workloads-backup"', 0),
         },
-        "The last backup of the storage is 14h 0m 0s old.",
+        "The last backup of metal3-workloads-backup is 14h 0m 0s old.",
+        {"cronjob": "metal3-workloads-backup"},
     ),
     "Metal3WorkloadsCertificateExpires": Alert(
         _constant(EXPIRES, f'{SERVER},pod="a"', 3600 + 86400),

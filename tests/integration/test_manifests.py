@@ -32,7 +32,7 @@ def objects(cluster: Running, folder: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "who"), [*((folder, ADMIN) for folder in ("base", "restore", "migrate", *OVERLAYS)), ("hardware", OWNER)]
+    ("folder", "who"), [*((folder, ADMIN) for folder in ("base", "restore", "etcd-backup", "migrate", *OVERLAYS)), ("hardware", OWNER)]
 )
 def test_all_objects_are_valid(cluster: Running, folder: str, who: str) -> None:
     made = objects(cluster, folder)

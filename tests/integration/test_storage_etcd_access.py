@@ -6,6 +6,7 @@ tokens that expire or are forgotten."""
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from typing import TYPE_CHECKING, Any
@@ -201,3 +202,17 @@ async def test_user_and_password_do_no_harm_where_there_are_no_users(tmp_path: P
             await store.commit([Put("/a", b"")])
     finally:
         server.kill()
+
+
+async def test_a_snapshot_needs_the_role_root_and_a_private_file(users: EtcdServer, tmp_path: Path) -> None:
+    store = as_user(users, "writer")
+    async with opened(store):
+        await store.commit([Put("/a", b"1")])
+        with pytest.raises(Unavailable, match="only a user with the role root may take snapshots"):
+            await store.save_snapshot(tmp_path / "refused")
+    store = as_user(users, "root")
+    async with opened(store):
+        size = await store.save_snapshot(tmp_path / "saved")
+    assert [name for name in os.listdir(tmp_path) if "refused" in name or "saved" in name] == ["saved"]
+    assert (tmp_path / "saved").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "saved").stat().st_size == size

@@ -210,17 +210,17 @@ def test_a_killed_replica_of_the_server_loses_nothing(story: Story) -> None:
     assert story.of_web() == before
 
 
-def test_a_snapshot_is_restored_and_what_it_does_not_know_is_recovered(story: Story, tmp_path: Path) -> None:
+def test_a_snapshot_is_restored_and_what_it_does_not_know_is_recovered(story: Story) -> None:
     """Lose the store with a snapshot that is older than the last writes. No machine may notice."""
     installation = story.installation
-    story.etcd.snapshot(tmp_path / "snapshot.db")
+    snapshot = saved(story)
     installation.kubectl("create", "-f", "-", stdin=workload("newer"))
     installation.kubectl("label", "workload", "web", "written=later")
     story.wait_running("newer")
     machines, hosts, last = story.machines(), story.hosts(), story.version("newer")
     say("the data of etcd is lost, and restored from the snapshot")
     story.etcd.kill()
-    story.etcd.restore(tmp_path / "snapshot.db", *snapshot_options())
+    story.etcd.restore(snapshot, *snapshot_options())
     story.etcd.start()
     available(story)
     eventually(lambda: sorted(story.hosts()) == ["counted", "web"], seconds=120)
@@ -237,6 +237,15 @@ def test_a_snapshot_is_restored_and_what_it_does_not_know_is_recovered(story: St
     story.wait_running(*hosts)
     assert story.machines() == machines
     assert story.version("newer") > last, "a revision that a client has seen is not used again"
+
+
+def saved(story: Story) -> Path:
+    """Take a backup as the guide says, and return its file on the volume of the backups."""
+    node = story.installation.node
+    done = {" create job ": lambda: node.complete(SYSTEM, "before-upgrade")}
+    story.installation.follow([line for line in steps("Backups of etcd") if "kubectl" in line][:3], done)
+    (file,) = (node.folder / "volumes" / "metal3-workloads-etcd-backups").glob("metal3-workloads-*.snapshot")
+    return file
 
 
 def snapshot_options() -> list[str]:

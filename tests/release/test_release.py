@@ -74,7 +74,7 @@ def by_name(made: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]
 
 
 def test_the_manifests_are_those_of_the_installations_and_can_be_combined(release: Path, unpacked: Path) -> None:
-    for name, folder in {**make.INSTALLATIONS, "restore.yaml": "restore"}.items():
+    for name, folder in {**make.INSTALLATIONS, "restore.yaml": "restore", "etcd-backup.yaml": "etcd-backup"}.items():
         assert by_name(rendered(unpacked / folder)) == by_name(objects(release / name)), name
     own = unpacked / "overlays" / "own"
     own.mkdir()
@@ -153,7 +153,7 @@ def test_the_plugin_runs_the_image_as_the_user_of_the_current_context(release: P
 
 
 def test_each_container_runs_the_image_by_its_digest(release: Path) -> None:
-    for name, least in (*((name, 2) for name in make.INSTALLATIONS), ("restore.yaml", 1), ("migrate.yaml", 1)):
+    for name, least in (*((name, 2) for name in make.INSTALLATIONS), ("restore.yaml", 1), ("etcd-backup.yaml", 1), ("migrate.yaml", 1)):
         images = re.findall(r"image: (\S+)", (release / name).read_text())
         assert len(images) >= least, name
         assert set(images) == {f"{IMAGE}@{DIGEST}"}, name
@@ -162,7 +162,7 @@ def test_each_container_runs_the_image_by_its_digest(release: Path) -> None:
 def test_each_object_names_the_version(release: Path) -> None:
     version = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert version is not None
-    for name in (*make.INSTALLATIONS, "restore.yaml"):
+    for name in (*make.INSTALLATIONS, "restore.yaml", "etcd-backup.yaml"):
         assert {obj["metadata"]["labels"]["app.kubernetes.io/version"] for obj in objects(release / name)} == {version[1]}
 
 

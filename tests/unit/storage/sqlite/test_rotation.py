@@ -50,8 +50,8 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_a_name_sorts_after_all_older_ones(older: tuple[str, ...], now: datetime, expected: str) -> None:
-    assert name_at(now, named(*older)) == named(expected)[0].name
-    assert [*named(*sorted(older)), Path(name_at(now, named(*older)))] == sorted([*named(*older), *named(expected)])
+    assert f"{name_at(now, named(*older))}.db" == named(expected)[0].name
+    assert [*named(*sorted(older)), Path(f"{name_at(now, named(*older))}.db")] == sorted([*named(*older), *named(expected)])
 
 
 @pytest.mark.parametrize(("keep", "expected"), [(1, 2), (2, 1), (3, 0), (4, 0)])

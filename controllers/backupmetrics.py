@@ -1,0 +1,73 @@
+"""Export when the backups' CronJobs last succeeded, so that their age is known without
+kube-state-metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, Resource, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from prometheus_client.core import Metric
+
+    from apiserver.client.client import Client
+
+log = logging.getLogger(__name__)
+
+CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
+SELECTOR = "app.kubernetes.io/part-of=metal3-workloads,app.kubernetes.io/component in (backup,etcd-backup)"
+"""The labels of the CronJobs in manifests/components/backup and manifests/etcd-backup."""
+SECONDS = 30.0
+"""The seconds between two looks."""
+NAME = "metal3_workloads_backup_last_success_timestamp_seconds"
+
+
+class BackupMetrics(Collector):
+    """The times of the last backups. While the cluster does not answer, they are those of the last
+    look."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client, self._namespace = client, namespace
+        self._times: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Look at the CronJobs until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(SECONDS)
+
+    async def look(self) -> None:
+        """Read the CronJobs once."""
+        try:
+            found, _ = await self._client.list_all(CRON_JOBS, self._namespace, label_selector=SELECTOR)
+        except ApiException as error:
+            log.debug("the backups' CronJobs cannot be read: %s", error)
+            return
+        self._times = times_of(found)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the present values."""
+        text = "When a CronJob last took a backup; when it was created, if it has taken none."
+        family = GaugeMetricFamily(NAME, text, labels=["cronjob"])
+        for name, seconds in self._times.items():
+            family.add_metric([name], seconds)
+        yield family
+
+
+def times_of(cron_jobs: Iterable[Object]) -> dict[str, float]:
+    """Return the seconds since the epoch of the last success of each CronJob, or of its creation."""
+    return {
+        name_of(one): datetime.fromisoformat(
+            (one.get("status") or {}).get("lastSuccessfulTime") or one["metadata"]["creationTimestamp"]
+        ).timestamp()
+        for one in cron_jobs
+    }
