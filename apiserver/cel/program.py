@@ -35,7 +35,7 @@ class Fields(Opaque):
 
     def field(self, name: str, meter: Meter) -> Any:
         """Return a field's value, ABSENT if there is none. Raises CelError."""
-        raise NotImplementedError
+        raise NotImplementedError  # each subclass has its own
 
 
 class StructValue(Opaque):
@@ -47,7 +47,7 @@ class StructValue(Opaque):
         self.name, self.fields = name, fields
 
     @property
-    def TYPE(self) -> str:  # type: ignore[override]
+    def TYPE(self) -> str:  # type: ignore[override] # an attribute of other types
         """Return the name of its type."""
         return self.name
 

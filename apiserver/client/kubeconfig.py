@@ -99,8 +99,7 @@ async def _read(source: Source, context: str | None, use: Callable[[Configuratio
                 # awaited.
                 await asyncio.to_thread(lambda: asyncio.run(_load_dict(source, context, folder, configuration)))
             elif source is None:
-                # The library has no types.
-                kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+                kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call] # it has no types
             else:
                 await _load_file(os.fspath(source), context, configuration)
             return await use(configuration)

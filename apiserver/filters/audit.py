@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call, Filter, Handler
 
 # RequestKey accepts only classes, and the type of a callable is none.
-STARTED: web.RequestKey[Callable[[int], None]] = web.RequestKey("audit-started", object)  # type: ignore[arg-type]
+STARTED: web.RequestKey[Callable[[int], None]] = web.RequestKey("audit-started", object)  # type: ignore[arg-type] # no class
 """The key in the HTTP request for a function that the HTTP server calls with the status code.
 
 The server calls it when it sends the headers of the response."""

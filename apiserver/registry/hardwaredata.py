@@ -55,7 +55,7 @@ class _HardwareEntry(Entry):
         self.row = None
 
     @property
-    def json(self) -> bytes:  # type: ignore[override]
+    def json(self) -> bytes:  # type: ignore[override] # an attribute of other entries
         if not self._body:
             self._body = orjson.dumps(hardware_of(self._view.object(), self._kind, self.revision))
         return self._body

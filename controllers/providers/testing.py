@@ -260,8 +260,8 @@ class ProviderTests:
         async with running(source) as (provider, _):
             host = await self.first(provider)
             for image in ("http://images.example/os", "http://images.example/new", None):
-                # The lambda is called in the same iteration.
-                await applied(provider, claim("w", host, image=image), lambda: source.runs(host.name) == image)  # noqa: B023
+                wanted = claim("w", host, image=image)
+                await applied(provider, wanted, lambda: source.runs(host.name) == image)  # noqa: B023 - it is called in this iteration
 
     async def test_a_blocked_workload_holds_its_host_and_runs_nothing_new(self, source: SourceHarness) -> None:
         async with running(source) as (provider, _):

@@ -43,7 +43,7 @@ class _Loader(yaml.CSafeLoader):
 
     def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
         """Return the tag of a node that has none. A MAC address of digits is no number."""
-        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call] # PyYAML has no types
         if tag not in _NUMBERS:
             return tag
         if ":" in value:

@@ -190,7 +190,7 @@ def draw_panel(axis: Any, panel: dict[str, Any], url: str, start: float, end: fl
             axis.plot(days, [points[when] / scale if when in points else float("nan") for when in times], label=label, linewidth=1)
     axis.set_ylim(bottom=0)
     axis.set_xlim(start / 86400, end / 86400)
-    axis.xaxis.set_major_formatter(DateFormatter("%H:%M"))  # type: ignore[no-untyped-call]
+    axis.xaxis.set_major_formatter(DateFormatter("%H:%M"))  # type: ignore[no-untyped-call] # it has no types
     axis.xaxis.set_major_locator(mpl.ticker.MaxNLocator(4))
     axis.grid(alpha=0.25)
     columns = 1 if len(lines) < 3 else 2 if len(lines) < 5 else 3

@@ -13,11 +13,11 @@ import pytest
 pytest.register_assert_rewrite(*(f"storage.testing.{name}" for name in ("harness", "commits", "reads", "watches", "lifecycle", "model")))
 
 # Only modules imported after this line have their assertions rewritten.
-from storage.testing.commits import CommitTests  # noqa: E402
-from storage.testing.lifecycle import LifecycleTests  # noqa: E402
-from storage.testing.model import ModelTests  # noqa: E402
-from storage.testing.reads import ReadTests  # noqa: E402
-from storage.testing.watches import WatchTests  # noqa: E402
+from storage.testing.commits import CommitTests
+from storage.testing.lifecycle import LifecycleTests
+from storage.testing.model import ModelTests
+from storage.testing.reads import ReadTests
+from storage.testing.watches import WatchTests
 
 __all__ = ["StoreTests"]
 

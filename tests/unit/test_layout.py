@@ -64,6 +64,7 @@ SCENARIOS = {
     "storage/sqlite/test_open",
     "storage/test_cache_store",
     "test_caches",
+    "test_ignores",
     "test_layout",
     "test_messages",
 }

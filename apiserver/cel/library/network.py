@@ -107,8 +107,8 @@ def _global_unicast(address: Any) -> bool:
 
 
 def _inside(network: CIDR, other: CIDR | IP) -> bool:
-    inner = other.interface.network if isinstance(other, CIDR) else ipaddress.ip_network(other.address)
-    return inner.version == network.interface.version and inner.subnet_of(network.interface.network)  # type: ignore[arg-type]
+    inner: Any = other.interface.network if isinstance(other, CIDR) else ipaddress.ip_network(other.address)
+    return bool(inner.version == network.interface.version and inner.subnet_of(network.interface.network))
 
 
 def _both(network: CIDR, other: Any) -> int:

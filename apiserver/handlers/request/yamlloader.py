@@ -131,13 +131,9 @@ class _Builder:
                 self.done = True
 
     def _scalar(self, loader: _Loader, event: Any) -> None:
-        tag: str = (
-            event.tag
-            if event.tag not in (None, "!")
-            else loader.resolve(  # type: ignore[no-untyped-call]
-                yaml.ScalarNode, event.value, event.implicit
-            )
-        )
+        tag: str = event.tag
+        if tag in (None, "!"):
+            tag = loader.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call] # PyYAML has no types
         top = self._open[-1] if self._open else None
         if top is not None and isinstance(top.items, dict) and top.key is None:
             self._key(loader, top, tag, event)

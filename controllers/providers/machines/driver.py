@@ -150,7 +150,7 @@ class Driver(ABC, Generic[AnyInstance]):
         """Put the image on an empty machine, or return why that is impossible now.
 
         It is called only for sources that reserve."""
-        raise NotImplementedError
+        raise NotImplementedError  # other sources have no empty machines
 
     @abstractmethod
     async def erase(self, instance: AnyInstance) -> AnyInstance | None:

@@ -103,8 +103,7 @@ class OpenStack(CloudDriver):
 
         for key in keys:
             path = f"/servers/{instance.id}/metadata/{quote(_key(key))}"
-            # Mypy does not infer the defaults of lambdas.
-            await self._calls.write(lambda driver, path=path: run(driver, path))  # type: ignore[misc]
+            await self._calls.write(lambda driver, path=path: run(driver, path))  # type: ignore[misc] # a default is not inferred
 
     async def _flavor(self, kind: str) -> str:
         """Return the id of the flavor with this name or id."""
