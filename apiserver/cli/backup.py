@@ -15,6 +15,7 @@ from apiserver.cli.storage import ETCD, opened_etcd, sqlite_path
 from apiserver.cli.storageflags import size
 from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import StorageError
+from storage.keys import prefix_end
 from storage.sqlite.offline import backup
 from storage.sqlite.rotation import DATABASE, SNAPSHOT, backups, rotate, rotated
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+OWN = "/server/"
+"""Where servers keep what belongs to no object, such as AUTHORITY_KEY."""
 KEEP = 28
 """The number of backups to keep by default: a week's, with one every six hours."""
 
@@ -129,8 +132,11 @@ async def _look(url: str) -> tuple[int, bool]:
     """Return the bytes that a snapshot needs, and whether the store has objects."""
     async with opened_etcd(url) as store:
         used = (await store.measure()).size
+        before = (await store.list("/", limit=1)).items
+        behind = (await store.list("/", start=prefix_end(OWN), limit=1)).items
+        has_objects = bool(behind) or any(not item.key.startswith(OWN) for item in before)
         # It grows while it is read.
-        return used + used // 8 + (1 << 20), any(item.key != AUTHORITY_KEY for item in (await store.list("/", limit=2)).items)
+        return used + used // 8 + (1 << 20), has_objects
 
 
 async def _save(url: str, file: Path) -> int:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from apiserver.cli.backup import OWN
 from apiserver.cli.main import main
+from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import Delete, Put
 from storage.etcd import EtcdStore
 from storage.testing.harness import opened
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.base import Operation
-
-AUTHORITY = "/server/serving-authority"
 
 
 @pytest.fixture(params=RELEASES)
@@ -56,7 +56,7 @@ def test_backups_of_an_etcd_rotate_and_the_newest_is_restored(etcd: EtcdServer, 
     folder, url = tmp_path / "backups", f"etcd://127.0.0.1:1,127.0.0.1:{etcd.client_port}"
     folder.mkdir()
     backup = ["backup", "--storage", url, "--directory", str(folder), "--keep", "2"]
-    write(etcd, Put(AUTHORITY, b"key"))
+    write(etcd, *(Put(f"{OWN}{number}", b"no object") for number in range(3)), Put(AUTHORITY_KEY, b"key"))
     assert main(backup) == 0
     assert "no objects yet" in capsys.readouterr().err
     assert [*folder.iterdir()] == []
