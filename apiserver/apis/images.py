@@ -331,8 +331,9 @@ def checksum_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | No
 
 
 def digest_problem(image: Mapping[str, Any] | None, before: Mapping[str, Any] | None = None) -> str | None:
-    """Why the checksum can be none of its type; None when it is a URL, or as it is stored
-    (`before`).
+    """Return why the checksum cannot be of its type, or None.
+
+    A URL, and the stored checksum (`before`), are accepted.
 
     The source would refuse it only after it has downloaded the image."""
     image, before = image or {}, before or {}

@@ -71,7 +71,7 @@ def light(allowance: int) -> Callable[[int], None]:
 def yielding(stopped: threading.Event, seconds: float) -> Callable[[int], None]:
     """Return a pace for a thread, which lets the event loop run.
 
-    It ends the work when it is stopped, and after so many seconds of its own."""
+    It ends the work when it is stopped, and after `seconds` of its own."""
     turn = time.monotonic()
     end = time.thread_time() + seconds
 

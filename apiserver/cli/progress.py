@@ -62,7 +62,7 @@ def as_json(value: Any) -> str:
 
 
 def print_json(arguments: argparse.Namespace, result: Any) -> None:
-    """Print the result if JSON was asked for."""
+    """Print the result if the output is JSON."""
     if arguments.output == "json":
         print(as_json(result))
 

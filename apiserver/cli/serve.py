@@ -205,7 +205,7 @@ class _Server:
         arguments = self._arguments
         sans = names(arguments.gateway_tls_san, arguments.gateway_bind_address)
         certificate = await self._certificate(arguments.gateway_tls_cert_file, arguments.gateway_tls_private_key_file, sans)
-        # A client certificate could not be passed on, so none is asked for.
+        # A client certificate could not be passed on, so none is requested.
         tls, self._follow_gateway = _served(certificate, asks=False)
         self._gateway_opens.set()
         return tls

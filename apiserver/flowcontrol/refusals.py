@@ -22,8 +22,8 @@ SHOWN, COUNTED = 5, 1000
 class Refusals:
     """Counts refused requests by priority level and flow since the last line.
 
-    A flow with more than one of COUNTED refusals is always among those that are counted, however
-    many others there are (the algorithm of Misra and Gries). So no user can hide another one."""
+    The algorithm of Misra and Gries counts them: a flow with more than one of COUNTED refusals is
+    always counted, however many others there are. So no user can hide another one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._told = clock, float("-inf")

@@ -1,6 +1,6 @@
 """Serve kube-apiserver's documents of discovery and OpenAPI with the view's kinds in them.
 
-kube-apiserver is asked with the caller's own credentials each time, so it decides who may read
+Each request to kube-apiserver has the caller's own credentials, so it decides who may read
 them. What was merged is kept by its ETag, so an unchanged document is not sent and merged again.
 """
 

@@ -72,7 +72,7 @@ def without_kinds(found: dict[str, Any], kinds: Sequence[Resource]) -> dict[str,
 
 
 def discovery_list(found: dict[str, Any], kinds: Sequence[Resource], view_group: str) -> dict[str, Any]:
-    """Return the APIGroupDiscoveryList with the view's kinds, which `view_group` has no more.
+    """Return the APIGroupDiscoveryList with the view's kinds, which `view_group` no longer has.
 
     Otherwise, clients would list the same objects twice."""
     view = _Kinds(kinds)

@@ -45,7 +45,7 @@ class Part(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The part that answers, and what is asked for.
+    """The part that answers a request, and what the request reads.
 
     document: the path of a document of discovery or OpenAPI, "" for others.
 

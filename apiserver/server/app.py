@@ -366,7 +366,7 @@ class _Port:
         return cls(connections, server)
 
     def close(self) -> None:
-        """Accept no more connections, and no more requests on those that are open."""
+        """Accept no further connections, and no further requests on those that are open."""
         self._server.close()
         self.connections.pre_shutdown()
 

@@ -32,7 +32,7 @@ class ServerTls:
     def __init__(self, certificate: bytes, key: bytes, authorities: Iterable[x509.Certificate] = (), *, asks: bool = True) -> None:
         """Load a PEM chain, the server's own certificate first. Raises BadServingCertificate.
 
-        With `asks` false, clients are not asked for certificates."""
+        With `asks` false, no certificate is requested of clients."""
         self._certificate, self._key, self._asks = certificate, key, asks
         self._authorities = frozenset(authorities)
         self._current = self._build(certificate, key)

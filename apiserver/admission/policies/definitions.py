@@ -139,7 +139,7 @@ class Policies:
 
     @property
     def param_kinds(self) -> frozenset[tuple[str, str]]:
-        """The kinds of parameters that are in use."""
+        """Return the kinds of parameters that are in use."""
         return frozenset(kind for hook in self.hooks if (kind := hook.policy.param_kind) is not None)
 
     def _join(self) -> None:

@@ -77,7 +77,7 @@ class Runner:
 
 
 class Run:
-    """The work of one write, with the decisions that it asked for."""
+    """The work of one write, with the decisions that it requested."""
 
     def __init__(self, runner: Runner, user: UserInfo) -> None:
         self._runner, self._user = runner, user

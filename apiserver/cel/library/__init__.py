@@ -1,4 +1,4 @@
-"""The functions of CEL, and those that Kubernetes adds. `load` registers all of them."""
+"""Provide the functions of CEL, and those that Kubernetes adds. `load` registers all of them."""
 
 from __future__ import annotations
 

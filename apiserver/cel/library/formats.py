@@ -1,4 +1,4 @@
-"""Named formats of strings, with Kubernetes' messages."""
+"""Check strings by named formats, with Kubernetes' messages."""
 
 from __future__ import annotations
 

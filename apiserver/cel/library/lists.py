@@ -1,4 +1,4 @@
-"""Functions of lists, and of lists as sets."""
+"""Provide functions of lists, and of lists as sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses and networks."""
+"""Provide IP addresses and networks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optional values."""
+"""Provide optional values."""
 
 from __future__ import annotations
 

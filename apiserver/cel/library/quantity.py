@@ -1,4 +1,4 @@
-"""Quantities of resources, as exact numbers."""
+"""Provide quantities of resources, as exact numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regular expressions, in RE2's linear time."""
+"""Match regular expressions, in RE2's linear time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Semantic versions."""
+"""Compare semantic versions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CEL's standard functions: sizes, conversions and time."""
+"""Provide CEL's standard functions: sizes, conversions and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions of strings (version 2 of CEL's extension)."""
+"""Provide functions of strings (version 2 of CEL's extension)."""
 
 from __future__ import annotations
 

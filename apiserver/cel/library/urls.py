@@ -1,4 +1,4 @@
-"""URLs, as Go's net/url reads them."""
+"""Parse URLs, as Go's net/url does."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Serve OpenAPI in JSON: /openapi/v3 with a document per group and version, and /openapi/v2.
 
-Documents are created at the first request, because most servers are asked for them once. Clients
+Documents are created at the first request, because most servers need them only once. Clients
 may cache a v3 document that is named by its hash forever.
 """
 

@@ -30,32 +30,28 @@ ORDINARY = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+/?")
 
 @dataclass(slots=True)
 class RequestInfo:
-    """The resource, verb and name of a request.
-
-    verb: get, list, watch, create, update, patch, delete or deletecollection, "" for a method that
-    no resource has, and the method in lower case for a non-resource request. A POST or PUT of a
-    subresource such as binding or offers is "create" or "update", as authorization names it;
-    dispatch calls the action.
-
-    path: the decoded path.
-
-    name: for a list or watch, the name in its field selector, if it selects one name only.
-
-    rest: the path after the subresource; no resource here has any.
-
-    streams: whether the answer is a stream, other than a watch, of a server behind this one."""
+    """The resource, verb and name of a request."""
 
     is_resource: bool = False
     verb: str = ""
+    """One of get, list, watch, create, update, patch, delete and deletecollection.
+
+    It is "" for a method that no resource has, and the method in lower case for a non-resource
+    request. A POST or PUT of a subresource such as binding or offers is "create" or "update", as
+    authorization names it. Dispatch calls the action."""
     group: str = ""
     version: str = ""
     namespace: str = ""
     resource: str = ""
     subresource: str = ""
     name: str = ""
+    """For a list or watch, the name in its field selector, if it selects one name only."""
     path: str = "/"
+    """The decoded path."""
     rest: tuple[str, ...] = ()
+    """The path after the subresource. No resource here has any."""
     streams: bool = False
+    """Whether the answer is a stream, other than a watch, of a server behind this one."""
 
     @property
     def scope(self) -> str:

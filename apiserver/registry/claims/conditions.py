@@ -22,7 +22,7 @@ Condition = dict[str, Any]
 def shown(reported: dict[str, Any], *, settled: bool) -> list[Condition]:
     """Return the conditions of a host in the state that its source reports.
 
-    `settled`: everything that the tenant asked for was passed on to the source."""
+    `settled`: everything that the tenant wants was passed on to the source."""
     found = [dict(condition) for condition in reported.get("conditions") or ()]
     found = found or of_state(reported, reported["provisioning"].get("state") or "")
     return found if settled else [{**condition, "observedGeneration": UNSEEN} for condition in found]

@@ -185,8 +185,8 @@ def is_stolen(workload: dict[str, Any] | None) -> bool:
 def wants_deprovisioning(workload: dict[str, Any] | None) -> bool:
     """Return whether the host is being deprovisioned, or is about to be.
 
-    From then on, until the real host is deprovisioned, the view says `deprovisioning`: CAPM3
-    releases a host at once that it sees available (delete of a Metal3Machine, step 2). The
+    The view then says `deprovisioning` until the real host is deprovisioned. CAPM3 would release a
+    host at once that it sees available (delete of a Metal3Machine, step 2). The
     Workload's phase leaves Pending and Bound before the real host receives a request. It returns to
     Bound after the real host was seen empty, so that a stale report cannot pass for an empty
     host."""

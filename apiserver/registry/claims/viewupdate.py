@@ -32,19 +32,15 @@ class Taken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ViewUpdate:
-    """The meaning of a write to a view.
-
-    action: the effect on the claim. "adopt" and "give up" take over the claim that the host's
-    source knows, the latter to release it at once.
-
-    changes: the changed WORKLOAD_FIELDS of the Workload (all of them for a new one), None to remove
-    a field.
-
-    tenant: the new Host.spec.view (TenantMetadata)."""
+    """The meaning of a write to a view."""
 
     action: Literal["nothing", "claim", "adopt", "give up", "change", "release"]
+    """The effect on the claim. "adopt" and "give up" take over the claim that the host's source
+    knows. "give up" releases it at once."""
     changes: dict[str, Any]
+    """The changed WORKLOAD_FIELDS of the Workload, all for a new one. None removes a field."""
     tenant: dict[str, Any]
+    """The new Host.spec.view (TenantMetadata)."""
 
 
 def view_update(

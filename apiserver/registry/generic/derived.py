@@ -1,8 +1,8 @@
 """Serve the objects of one kind that follow from the stored objects of another kind.
 
-Nothing is stored or kept for them: each is computed when a reader gets it, and has the
-resourceVersion of the object that it follows from. An index of the origin knows which objects
-another follows from, so a page of a list costs what the page has, however long the list is.
+Nothing is stored or kept for them: each is computed when a reader gets it. It has the
+resourceVersion of the object that it follows from. An index of the origin knows the objects from
+which others follow. So a page of a list costs what the page has, however long the list is.
 """
 
 from __future__ import annotations
