@@ -13,7 +13,7 @@ from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.verification import CertificateVerifier
 from apiserver.dev.core import LocalNamespaces, core_catalog
 from apiserver.dev.garbagecollector import GarbageCollector
-from apiserver.dev.hardware import real_hosts
+from apiserver.dev.hardware import hardware_data, real_hosts
 from apiserver.dev.namespacecontroller import NamespaceController
 from apiserver.dev.policy import StaticPolicy, hardware_policy, management_policy
 from apiserver.filters.authorization import PrivilegedGroup, UnionAuthorizer
@@ -62,9 +62,9 @@ def management_endpoint(storage: Path | Store, authority: Authority, port: int) 
 
 
 def hardware_endpoint(database: Path, authority: Authority, port: int) -> Endpoint:
-    """Return the server of the owner's machines: real BareMetalHosts and core/v1."""
+    """Return the server of the owner's machines: real BareMetalHosts, HardwareData and core/v1."""
     cache, core, admission, _ = _base(SQLiteStore(database))
-    return _endpoint(cache, core, [real_hosts(cache, admission)], authority, hardware_policy(), port)
+    return _endpoint(cache, core, [real_hosts(cache, admission), hardware_data(cache, admission)], authority, hardware_policy(), port)
 
 
 def _base(store: Store) -> tuple[WatchCache, CoreCatalog, Admission, LocalNamespaces]:

@@ -1,19 +1,24 @@
-"""Serve the owner's BareMetalHosts, including BMC data, at the hardware endpoint."""
+"""Serve the owner's BareMetalHosts, including BMC data, and their HardwareData at the hardware
+endpoint."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import cause
 from apiserver.registry.baremetalhost import baremetalhosts
 from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.resource import ALL_VERBS
 from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.hardwaredata import hardwaredata
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
 REAL_HOSTS = baremetalhosts(view=False)
+HARDWARE_DATA = replace(hardwaredata(), verbs=ALL_VERBS, stored_as="")
 
 
 class RealHostStrategy(Strategy):
@@ -38,3 +43,8 @@ class RealHostStrategy(Strategy):
 def real_hosts(cache: WatchCache, admission: Admission | None = None) -> Registry:
     """Return the registry over `cache`, which must not be started yet."""
     return Registry(REAL_HOSTS, cache, strategy=RealHostStrategy(), admission=admission)
+
+
+def hardware_data(cache: WatchCache, admission: Admission | None = None) -> Registry:
+    """Return the registry of what the operator has found, over the same cache."""
+    return Registry(HARDWARE_DATA, cache, admission=admission)

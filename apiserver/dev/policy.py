@@ -85,11 +85,13 @@ MANAGEMENT_CONTROLLERS = (
 # See manifests/hardware/rbac.yaml.
 HARDWARE_PROVIDER = (
     Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch"), "metal3"),
+    Rule(METAL3, ("hardwaredata",), READ, "metal3"),
     Rule(CORE, ("secrets",), ("get", "list", "create", "update", "patch", "delete"), "metal3"),
 )
 HARDWARE_OPERATOR = (
     Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch")),
     Rule(METAL3, ("baremetalhosts/status",), ("get", "update", "patch")),
+    Rule(METAL3, ("hardwaredata",), ("get", "create", "update", "patch", "delete")),
     Rule(CORE, ("secrets",), READ),
     Rule(CORE, ("events",), ("create", "update", "patch")),
 )

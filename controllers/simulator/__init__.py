@@ -2,6 +2,6 @@
 hardware.
 
 `machine` decides, and `controller` reads and writes over HTTP. The behaviour follows
-baremetal-operator's host_state_machine.go and baremetalhost_controller.go. HardwareData, firmware
-kinds, data images and servicing are not simulated.
+baremetal-operator's host_state_machine.go and baremetalhost_controller.go. Firmware kinds, data
+images and servicing are not simulated.
 """

@@ -23,12 +23,14 @@ from apiserver.client.objects import Resource, key_of, name_of, namespace_of
 from controllers.runtime.controller import Controller, Result, TerminalError
 from controllers.runtime.events import EventRecorder
 from controllers.runtime.manager import Manager
+from controllers.simulator import hardwaredata
 from controllers.simulator.machine import Step, step
 from controllers.simulator.secrets import known, names_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from apiserver.apis.metal3 import HardwareDetails
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
     from controllers.simulator.reconcileinfo import Progress
@@ -93,12 +95,20 @@ class Simulator:
         Returns None if nothing has changed, or the host is gone."""
         with ignore_not_found():
             if found.metadata_changed:
+                if before.metadata.deletion_timestamp is not None:
+                    await hardwaredata.remove(self._client, obj)
                 return await self._client.patch(HOSTS, name_of(obj), _patch(before, found.host), namespace_of(obj))
             if found.host.status == before.status or found.host.status is None:
                 return None
+            await self._write_hardware(obj, before, found.host.status.hardware)
             return await self._client.update(HOSTS, {**obj, "status": found.host.status.encode()}, subresource="status")
         self._forget(key_of(obj))
         return None
+
+    async def _write_hardware(self, obj: Object, before: BareMetalHost, hardware: HardwareDetails | None) -> None:
+        """Write the HardwareData before the status, so that after a crash it is written again."""
+        if hardware is not None and (before.status is None or before.status.hardware != hardware):
+            await hardwaredata.replace(self._client, obj, hardware)
 
     def _tell(self, obj: Object, before: BareMetalHost, found: Step) -> None:
         old, new = _state(before), _state(found.host)

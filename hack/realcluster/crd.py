@@ -1,8 +1,8 @@
-"""Generate the hardware cluster's BareMetalHost CustomResourceDefinition from the project's model
-of the kind.
+"""Generate the CustomResourceDefinitions of the hardware cluster, BareMetalHost and HardwareData,
+from the project's models of the kinds.
 
-`python -m hack.realcluster.crd` writes it to data/baremetalhosts.yaml (`make crds`); a unit test
-fails if the file is outdated. The Baremetal Operator's own definition is in places stricter than
+`python -m hack.realcluster.crd` writes them to data/ (`make crds`); a unit test fails if a file is
+outdated. The Baremetal Operator's own definition is in places stricter than
 the model, which also serves as the tenants' view. There the definition follows BMO, because the
 project's writes to a real host have to pass BMO's validation.
 """
@@ -10,39 +10,43 @@ project's writes to a real host have to pass BMO's validation.
 from __future__ import annotations
 
 import copy
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
 from apiserver.apis.metal3 import ErrorType
-from apiserver.dev.hardware import REAL_HOSTS
+from apiserver.dev.hardware import HARDWARE_DATA, REAL_HOSTS
 from apiserver.registry.generic.schema import structural_schema
 from hack.realcluster.manifests import DATA
 
-FILE = DATA / "baremetalhosts.yaml"
+if TYPE_CHECKING:
+    from apiserver.registry.generic.resource import Resource
+
+FILES = {DATA / f"{kind.plural}.yaml": kind for kind in (REAL_HOSTS, HARDWARE_DATA)}
 HEADER = "# Made by `make crds` from the project's model of the kind: do not edit.\n"
 STATUS_REQUIRED = ("errorCount", "errorMessage", "operationalStatus", "poweredOn", "provisioning", "provisioningFailCount")
 
 
-def definition() -> dict[str, Any]:
+def definition(kind: Resource) -> dict[str, Any]:
     """Return the CustomResourceDefinition."""
     names = {
-        "kind": REAL_HOSTS.kind,
-        "listKind": f"{REAL_HOSTS.kind}List",
-        "plural": REAL_HOSTS.plural,
-        "singular": REAL_HOSTS.singular,
-        "shortNames": list(REAL_HOSTS.short_names),
+        "kind": kind.kind,
+        "listKind": f"{kind.kind}List",
+        "plural": kind.plural,
+        "singular": kind.singular,
+        "shortNames": list(kind.short_names),
     }
+    schema = structural_schema(kind)
     version = {
-        "name": REAL_HOSTS.version,
+        "name": kind.version,
         "served": True,
         "storage": True,
-        "subresources": {"status": {}},
-        "additionalPrinterColumns": [_column(column) for column in REAL_HOSTS.columns],
-        "schema": {"openAPIV3Schema": as_strict_as_bmo(structural_schema(REAL_HOSTS))},
+        **({"subresources": {"status": {}}} if kind.subresources else {}),
+        "additionalPrinterColumns": [_column(column) for column in kind.columns],
+        "schema": {"openAPIV3Schema": as_strict_as_bmo(schema) if kind is REAL_HOSTS else schema},
     }
-    spec = {"group": REAL_HOSTS.group, "names": names, "scope": "Namespaced", "versions": [version]}
-    metadata = {"name": f"{REAL_HOSTS.plural}.{REAL_HOSTS.group}"}
+    spec = {"group": kind.group, "names": names, "scope": "Namespaced", "versions": [version]}
+    metadata = {"name": f"{kind.plural}.{kind.group}"}
     return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": metadata, "spec": spec}
 
 
@@ -104,9 +108,9 @@ def as_strict_as_bmo(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def render() -> str:
+def render(kind: Resource) -> str:
     """Return the file's content."""
-    return HEADER + yaml.dump(definition(), Dumper=_Plain, sort_keys=False, width=120)
+    return HEADER + yaml.dump(definition(kind), Dumper=_Plain, sort_keys=False, width=120)
 
 
 class _Plain(yaml.SafeDumper):
@@ -126,4 +130,5 @@ def _column(column: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    FILE.write_text(render())
+    for file, resource in FILES.items():
+        file.write_text(render(resource))

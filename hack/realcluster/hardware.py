@@ -3,6 +3,7 @@ Baremetal Operator."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hack.realcluster import hosts, manifests, pki
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hack.realcluster.processes import Process, Processes
     from hack.realcluster.settings import Folder, Settings
 
-CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/baremetalhosts.metal3.io"
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 BARE_METAL_HOSTS = f"/apis/metal3.io/v1alpha1/namespaces/{hosts.NAMESPACE}/baremetalhosts"
 
 
@@ -25,7 +26,7 @@ async def prepare(client: Client, kubectl: Path, settings: Settings) -> None:
     status."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": hosts.NAMESPACE}}
     await client.apply_all(manifests.with_paths([namespace]))
-    await install_kind(client)
+    await install_kinds(client)
     roles = [*await manifests.kustomize(kubectl, manifests.ROOT / "manifests" / "hardware")]
     roles += manifests.load(manifests.DATA / "simulated-bmo.yaml")
     pairs = list(hosts.hosts(settings.hosts))
@@ -37,16 +38,19 @@ async def prepare(client: Client, kubectl: Path, settings: Settings) -> None:
         )
 
 
-async def install_kind(client: Client) -> None:
-    """Create BMO's own BareMetalHost, and wait until it is served."""
-    await client.apply_all(manifests.with_paths(manifests.load(manifests.DATA / "baremetalhosts.yaml")))
+async def install_kinds(client: Client) -> None:
+    """Create BMO's own kinds, and wait until they are served."""
+    kinds = [kind for file in ("baremetalhosts", "hardwaredata") for kind in manifests.load(manifests.DATA / f"{file}.yaml")]
+    await client.apply_all(manifests.with_paths(kinds))
+    for kind in kinds:
+        path = f"{CRDS}/{kind['metadata']['name']}"
+        await wait_for(f"the kind {kind['metadata']['name']}", partial(_established, client, path), seconds=30)
 
-    async def established() -> str | None:
-        # null at first
-        conditions = (await client.get(CRD)).get("status", {}).get("conditions") or []
-        return None if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else "not established yet"
 
-    await wait_for("the BareMetalHost kind", established, seconds=30)
+async def _established(client: Client, path: str) -> str | None:
+    # null at first
+    conditions = (await client.get(path)).get("status", {}).get("conditions") or []
+    return None if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else "not established yet"
 
 
 async def credentials(cluster: Cluster, client: Client) -> bytes:

@@ -142,7 +142,7 @@ class Up:
         await management.prepare(client, self.tools / "kubectl", base, self.settings.tenants)
         self.say("management cluster has its roles and tenants")
         if self.settings.bmo_kind:
-            await hardware.install_kind(client)
+            await hardware.install_kinds(client)
         if self.settings.server:
             self.apiserver = await management.start_server(
                 self.served,

@@ -23,7 +23,7 @@ from apiserver.client.client import Client
 from apiserver.client.objects import Resource
 from apiserver.dev import policy
 from apiserver.dev.core import LocalNamespaces, core_catalog
-from apiserver.dev.hardware import real_hosts
+from apiserver.dev.hardware import hardware_data, real_hosts
 from apiserver.dev.namespacecontroller import NamespaceController
 from apiserver.filters import chain
 from apiserver.filters.authorization import MASTERS, PrivilegedGroup, UnionAuthorizer
@@ -128,7 +128,7 @@ class ApiServer:
             if isinstance(one, WorkloadRegistry):
                 admission.add(MachineQuota(self.quotas, one.claims, Turns(self.cache)))
         admission.add(self.quotas.plugin)
-        own = [real_hosts(self.cache, admission)] if hardware else managed
+        own = [real_hosts(self.cache, admission), hardware_data(self.cache, admission)] if hardware else managed
         registries = [*core.registries, *own]
         self.registries: dict[str, Registry] = {registry.resource.kind: registry for registry in registries}
         rules = policy.hardware_policy() if hardware else policy.management_policy()

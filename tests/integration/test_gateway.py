@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HOSTS = 4
 CONSUMER = {"apiVersion": "infrastructure.cluster.x-k8s.io/v1beta2", "kind": "Metal3Machine", "namespace": "a", "name": "m-0"}
+HOSTNAME = json.dumps({"spec": {"hardware": {"hostname": "of-the-object"}}})
 IMAGE = {"url": "https://images.example.com/os.qcow2", "checksum": "https://images.example.com/os.sha256", "checksumType": "sha256"}
 
 
@@ -68,6 +69,20 @@ def test_a_tenant_sees_its_views_and_no_real_host(cluster: Running) -> None:
     ):
         assert request(cluster, path).code in (400, 403, 404), path
     assert "metal3" not in cluster.try_kubectl("a", "get", "all").stdout
+
+
+def test_hardware_data_is_the_views_and_comes_from_the_operators_objects(cluster: Running) -> None:
+    """Change the owner's object alone, as an operator does that has no status.hardware any more."""
+    real = cluster.get(ADMIN, "hardwaredata.metal3.io", "host-1", "-n", "metal3")
+    assert "lldp" in real["spec"]["hardware"]["nics"][0]
+    cluster.kubectl(ADMIN, "patch", "hardwaredata.metal3.io", "host-1", "-n", "metal3", "--type=merge", "-p", HOSTNAME)
+    eventually(lambda: cluster.get("a", "hd", "host-1")["spec"]["hardware"]["hostname"] == "of-the-object")
+    shown = cluster.get("a", "hd", "host-1")
+    assert "lldp" not in shown["spec"]["hardware"]["nics"][0]
+    assert shown["metadata"]["uid"] != real["metadata"]["uid"]
+    assert cluster.get("a", "bmh", "host-1")["status"]["hardware"] == shown["spec"]["hardware"]
+    assert len(cluster.items("a", "hd")) == HOSTS
+    assert "Forbidden" in cluster.try_kubectl("a", "get", "hd", "host-1", "-n", "metal3").stderr
 
 
 def test_an_administrator_sees_no_real_host_through_the_gateway_either(cluster: Running) -> None:

@@ -137,6 +137,10 @@ class BareMetalHostDriver(Provider):
     def explain(self, error: Exception) -> ProviderError:
         """Return the problem behind an error of the informer, for the class's owner."""
 
+    def complete(self, bmh: Object) -> Object:
+        """Return the host with what is known of it from other objects."""
+        return bmh
+
     def record(self, request: ApplyRequest) -> str:
         """Return what is noted on the host of its Workload, for a day on which the store is lost;
         "" for nothing."""
@@ -272,7 +276,8 @@ class BareMetalHostDriver(Provider):
 
     def _applied_to(self, bmh: Object, request: ApplyRequest, synchronized: Outcome) -> Applied:
         done, why = consumed_annotations(bmh, request.annotations), stalled(bmh) or never_off(bmh, request.workload)
-        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed_annotations=done, stalled=why)
+        observed = host_status(self.complete(bmh))
+        return Applied(_BOUND, synchronized, observed=observed, empty=is_empty(bmh), consumed_annotations=done, stalled=why)
 
     async def _tell(self, bmh: Object, want: Desired) -> tuple[Object, Outcome | None]:
         """Write the desired state. Return the host, and the refusal if admission in its cluster

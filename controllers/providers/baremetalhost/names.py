@@ -14,6 +14,7 @@ __all__ = [
     "DETACHED",
     "DIRTY_FOR",
     "HANDED_BACK",
+    "HARDWARE_DATA",
     "MANAGEMENT",
     "OURS",
     "PASSED",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 BARE_METAL_HOSTS = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMetalHost")
+HARDWARE_DATA = Resource("metal3.io", "v1alpha1", "hardwaredata", "HardwareData")
 
 OURS = f"{GROUP}/"
 ADOPTION = f"{OURS}adoption"

@@ -4,6 +4,7 @@ The Baremetal Operator controls these hosts."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -23,6 +24,7 @@ from controllers.providers.baremetalhost.desired import (
 )
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.hardware import connect
+from controllers.providers.baremetalhost.hardwaredata import HardwareObjects
 from controllers.providers.baremetalhost.record import record_of
 from controllers.providers.baremetalhost.recovery import Recoverer
 from controllers.providers.baremetalhost.report import availability, consumer_of, is_empty, leftovers, provider_host, stalled
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Object, Resource
     from controllers import adoption
-    from controllers.providers.base import ApplyRequest, ProviderError, ProviderHost
+    from controllers.providers.base import ApplyRequest, ProviderContext, ProviderError, ProviderHost
     from controllers.recovery import Options, Summary
     from controllers.resumable import Reporter
 
@@ -50,6 +52,27 @@ class BareMetalHostProvider(BareMetalHostDriver):
 
     parameters_model = Parameters
     there = "the hardware cluster"
+
+    def __init__(self, context: ProviderContext, client: Client) -> None:
+        super().__init__(context, client)
+        namespace = self._parameters.namespace or ""
+        self._hardware = HardwareObjects(client, namespace, on_change=self._hardware_changed, on_health=context.on_health)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as running:
+            running.create_task(super().run())
+            running.create_task(self._hardware.run())
+
+    @property
+    def synced(self) -> bool:
+        return super().synced and self._hardware.settled
+
+    def complete(self, bmh: Object) -> Object:
+        return self._hardware.complete(bmh)
+
+    def _hardware_changed(self, key: str) -> None:
+        if (bmh := self._informer.store.get(key)) is not None:
+            self._changed(None, bmh)
 
     @property
     def _parameters(self) -> Parameters:
@@ -72,7 +95,7 @@ class BareMetalHostProvider(BareMetalHostDriver):
             return await Adopter(management, hardware, class_, options, reporter).run()
 
     def report(self, bmh: Object) -> ProviderHost:
-        return provider_host(bmh, self._policy)
+        return provider_host(self.complete(bmh), self._policy)
 
     def record(self, request: ApplyRequest) -> str:
         return record_of(request.workload, request.namespace_uid)

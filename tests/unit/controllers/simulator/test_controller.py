@@ -17,6 +17,7 @@ from apiserver.server.pki import Authority
 from controllers.runtime.controller import TerminalError
 from controllers.simulator import faults
 from controllers.simulator.controller import HOSTS, SECRETS, Simulator
+from controllers.simulator.hardwaredata import HARDWARE_DATA
 from controllers.simulator.settings import Settings
 from tests.unit.controllers.simulator.lifecycle import IMAGE
 
@@ -195,3 +196,28 @@ async def _gone(hardware: Hardware) -> None:
             if not hosts:
                 return
             await asyncio.sleep(0.05)
+
+
+async def test_what_inspection_finds_is_in_hardware_data_as_long_as_the_host_exists(hardware: Hardware) -> None:
+    owner = hardware.owner
+    async with hardware.simulated():
+        host = await hardware.until_state("available")
+        data = await owner.get(HARDWARE_DATA, "host-0", NAMESPACE)
+        assert data["spec"]["hardware"] == host["status"]["hardware"]
+        assert data["metadata"]["finalizers"] == ["baremetalhost.metal3.io/hardwareData"]
+        [reference] = data["metadata"]["ownerReferences"]
+        assert (reference["kind"], reference["uid"], reference["controller"]) == ("BareMetalHost", host["metadata"]["uid"], True)
+        # Another inspection makes another object.
+        await owner.patch(HOSTS, "host-0", {"status": {"hardware": {"hostname": "old"}}}, NAMESPACE, subresource="status")
+        await hardware.annotate(**{"inspect.metal3.io": ""})
+        await hardware.until(lambda found: found["status"]["hardware"] == host["status"]["hardware"])
+        again = await owner.get(HARDWARE_DATA, "host-0", NAMESPACE)
+        assert again["metadata"]["uid"] != data["metadata"]["uid"]
+        assert again["spec"] == data["spec"]
+        version = (await owner.list_all(HOSTS, NAMESPACE))[1]
+        await owner.delete(HOSTS, "host-0", NAMESPACE)
+        async with asyncio.timeout(20):
+            async for event in owner.watch(HOSTS, NAMESPACE, resource_version=version):
+                if event["type"] == "DELETED":
+                    break
+        assert await owner.find(HARDWARE_DATA, "host-0", NAMESPACE) is None

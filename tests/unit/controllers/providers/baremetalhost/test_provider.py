@@ -22,6 +22,8 @@ from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+DATA = "apis/metal3.io/v1alpha1/hardwaredata"
+
 
 class HardwareCluster(SourceHarness):
     """Run a hardware cluster in memory."""
@@ -203,3 +205,74 @@ def test_problems_tell_the_owner_what_to_do(error: Exception, reason: str, word:
     problem = explain(error, "metal3")
     assert problem.reason == reason
     assert word in problem.message
+
+
+def hardware_data(name: str, uid: str = "", **hardware: Any) -> dict[str, Any]:
+    """Return the HardwareData of a host as the Baremetal Operator writes it."""
+    owners = {"ownerReferences": [{"kind": "BareMetalHost", "name": name, "uid": uid}]} if uid else {}
+    return {"metadata": {"name": name, "namespace": "metal3", **owners}, "spec": {"hardware": hardware}}
+
+
+def reported(provider: Any) -> dict[str, Any]:
+    """Return what the report of the only host says of its hardware."""
+    [host] = list(provider.hosts())
+    found: dict[str, Any] = host.report["status"].get("hardware") or {}
+    return found
+
+
+async def test_hardware_comes_from_the_operators_objects(source: HardwareCluster, api: FakeApi) -> None:
+    uid = api.get(BMH, "h1", "metal3")["metadata"]["uid"]
+    nic = {"name": "eth0", "mac": "00:11:22:33:44:66", "lldp": {"switchSystemName": "canary-switch"}}
+    async with running(source) as (provider, changed):
+        assert reported(provider)["ramMebibytes"] == 64 * 1024
+        changed.clear()
+        api.put(DATA, hardware_data("h1", uid, ramMebibytes=7, nics=[nic], canary="secret"))
+        await eventually(lambda: reported(provider)["ramMebibytes"] == 7)
+        assert changed == [uid]
+        assert reported(provider) == {"ramMebibytes": 7, "nics": [{"name": "eth0", "mac": "00:11:22:33:44:66"}]}
+        # Upstream will leave status.hardware out.
+        api.edit(BMH, "h1", {"status": {"hardware": None}}, "metal3")
+        assert reported(provider)["ramMebibytes"] == 7
+        [host] = list(provider.hosts())
+        applied = await provider.apply(claim("w", host.source))
+        assert (applied.observed or {})["hardware"]["ramMebibytes"] == 7
+        # Another host that gets the name has not that hardware.
+        api.put(DATA, hardware_data("h1", "earlier", ramMebibytes=8))
+        await eventually(lambda: reported(provider) == {})
+        api.put(DATA, hardware_data("h1", ramMebibytes=9))
+        await eventually(lambda: reported(provider)["ramMebibytes"] == 9)
+        api.remove(DATA, "h1", "metal3")
+        await eventually(lambda: reported(provider) == {})
+
+
+@pytest.mark.parametrize("code", [403, 404])
+async def test_without_hardware_data_there_is_status_hardware(source: HardwareCluster, api: FakeApi, code: int) -> None:
+    api.put(DATA, hardware_data("h1", ramMebibytes=7))
+    api.fail = lambda verb, path: Failure(code, "Refused", "no") if "hardwaredata" in path else None
+    async with running(source) as (provider, _):
+        assert provider.problem() is None
+        assert reported(provider)["ramMebibytes"] == 64 * 1024
+        api.fail = lambda verb, path: None
+        await eventually(lambda: reported(provider)["ramMebibytes"] == 7)
+        # What is not followed any more may be older than the status.
+        api.fail = lambda verb, path: Failure(code, "Refused", "no") if "hardwaredata" in path else None
+        api.cut_watches()
+        await eventually(lambda: reported(provider)["ramMebibytes"] == 64 * 1024)
+
+
+async def test_no_host_loses_its_hardware_while_the_objects_are_read(source: HardwareCluster, api: FakeApi) -> None:
+    api.put(DATA, hardware_data("h1", ramMebibytes=7))
+    api.edit(BMH, "h1", {"status": {"hardware": None}}, "metal3")
+    api.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "away") if "hardwaredata" in path else None
+    provider = await BareMetalHostProvider.create(context(dict(source.credentials), namespace="metal3"))
+    task = asyncio.ensure_future(provider.run())
+    try:
+        await eventually(lambda: provider._informer.synced.is_set() and provider._hardware._informer.last_error)
+        assert not provider.synced
+        api.fail = lambda verb, path: None
+        await eventually(lambda: provider.synced)
+        assert reported(provider)["ramMebibytes"] == 7
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await provider.close()

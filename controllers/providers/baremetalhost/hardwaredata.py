@@ -1,0 +1,87 @@
+"""Follow the HardwareData of the hardware cluster, where the Baremetal Operator keeps what
+inspection has found.
+
+The operator writes the same to status.hardware of the host, and will not do so forever. The object
+is preferred. A cluster without the kind, or credentials without the right to read it, leave
+status.hardware.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.client.errors import ApiException
+from apiserver.client.informer import Informer
+from apiserver.client.objects import key_of, uid_of
+from controllers.providers.baremetalhost.names import HARDWARE_DATA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object
+
+KEPT = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
+"""The metadata that is kept."""
+
+
+class HardwareObjects:
+    """The HardwareData of a namespace ("" for all).
+
+    `on_change` is called with the key of each host whose object changes, `on_health` when `settled`
+    may have changed."""
+
+    def __init__(self, client: Client, namespace: str, *, on_change: Callable[[str], None], on_health: Callable[[], None]) -> None:
+        self._informer = Informer(client, HARDWARE_DATA, namespace=namespace, transform=_reduced)
+        self._on_change = on_change
+        self._informer.add_handler(self._changed)
+        self._informer.add_health_handler(on_health)
+
+    async def run(self) -> None:
+        """Follow the objects until cancelled."""
+        await self._informer.run()
+
+    @property
+    def settled(self) -> bool:
+        """Return whether it is known which hosts have an object.
+
+        Reports from before that could lose the hardware of every host for a moment."""
+        return self._informer.synced.is_set() or self._refused
+
+    @property
+    def _refused(self) -> bool:
+        error = self._informer.last_error
+        return isinstance(error, ApiException) and error.status in (403, 404)
+
+    def complete(self, bmh: Object) -> Object:
+        """Return the host with its hardware in status.hardware. The argument is not changed."""
+        status = bmh.get("status") or {}
+        known = (status.get("hardware"), self._found(bmh))
+        # What cannot be read any more is older than what the operator writes to the host.
+        stale, latest = reversed(known) if self._refused else known
+        hardware = latest or stale
+        return bmh if hardware is status.get("hardware") else {**bmh, "status": {**status, "hardware": hardware}}
+
+    def _found(self, bmh: Object) -> Object | None:
+        data = self._informer.store.get(key_of(bmh))
+        if data is None or not _belongs(data, bmh):
+            return None
+        hardware: Object | None = (data.get("spec") or {}).get("hardware")
+        return hardware
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        if (data := new or old) is not None:
+            self._on_change(key_of(data))
+
+
+def _belongs(data: Object, bmh: Object) -> bool:
+    """Return whether the object is not that of an earlier host of this name.
+
+    One that the owner has written by hand need not name the host."""
+    owners = [one["uid"] for one in data["metadata"].get("ownerReferences") or () if one.get("kind") == "BareMetalHost"]
+    return not owners or uid_of(bmh) in owners
+
+
+def _reduced(data: Object) -> Object:
+    metadata = {name: value for name, value in data["metadata"].items() if name in KEPT}
+    return {"metadata": metadata, "spec": {"hardware": (data.get("spec") or {}).get("hardware")}}
