@@ -13,8 +13,9 @@ from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 from apiserver.apis.build import Build
-from apiserver.cli.logs import FORMATS, LEVELS, log_to
+from apiserver.cli.logs import FORMATS, LEVELS, MOST, log_to
 from apiserver.cli.running import UsageError
+from apiserver.client.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = arguments.run(arguments)
     except UsageError as error:
-        print(f"metal3-workloads {arguments.command}: {error}", file=sys.stderr)
+        print(f"metal3-workloads {arguments.command}: {printable(str(error), MOST)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

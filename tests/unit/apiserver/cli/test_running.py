@@ -122,6 +122,7 @@ def test_a_connection_that_is_gone_is_no_error_and_all_else_is(caplog: pytest.Lo
         (["simulate-bmo", "--kubeconfig", "/nowhere", "--speed", "-2"], 1, "--speed: the speed must be zero or more"),
         (["simulate-bmo", "--kubeconfig", "/nowhere"], 1, "--kubeconfig /nowhere: there is no kubeconfig at /nowhere"),
         (["controllers", "--leader-elect-renew-deadline", "20"], 1, "leader election: the retry period has to be shorter"),
+        (["recover", "--kubeconfig", "/no\x1b[2J\nwhere"], 1, "there is no kubeconfig at /no [2J where"),
         (["controllers", "--kubeconfig", "/nowhere"], 1, "the management cluster cannot be used: there is no kubeconfig at /nowhere"),
     ],
 )
