@@ -96,7 +96,7 @@ WORKLOADS = "/apis/workload.metal3.io/v1alpha1/namespaces/a/workloads"
 
 
 @pytest.mark.parametrize("in_time", [True, False], ids=["answered with a conflict", "answered before the source was asked"])
-def test_a_claim_on_a_host_that_the_source_gives_to_another_is_told(
+def test_a_claim_on_a_host_that_the_source_gives_to_another_is_reported(
     tenants: Running, consumer: Path, providers: dict[str, Path], in_time: bool
 ) -> None:
     """Steal the host before the controllers see it: they are held up, as by a slow network."""
@@ -157,7 +157,7 @@ def test_an_unhealthy_host_is_offered_to_nobody_else(healed: Running, consumer: 
     eventually(lambda: host not in offered(healed, "b"))
 
 
-def test_a_deviation_is_told(consumer: Path, providers: dict[str, Path]) -> None:
+def test_a_deviation_is_reported(consumer: Path, providers: dict[str, Path]) -> None:
     """Check that the checks can fail: without a host that fits, the wait ends with what is
     missing."""
     argv = [str(consumer), f"--kubeconfig={providers['a']}", "--namespace=a", "--selector=no=such", "--deadline=1s"]

@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// associate chooses a host and claims it; whoever loses a race chooses anew. `more` is what else goes into the claim's patch: with a data
+// associate chooses a host and claims it; a loser of a race chooses again. `more` is what else goes into the claim's patch: with a data
 // template nothing, without one the image at once. Returns the host's name.
 func (c *consumer) associate(ctx context.Context, reuse string, more func(*BareMetalHost)) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.deadline)

@@ -59,7 +59,7 @@ func (c *consumer) key(name string) client.ObjectKey {
 	return client.ObjectKey{Namespace: c.machine.namespace, Name: name}
 }
 
-// change reads the host anew and writes what `edit` does to it by Cluster API's patch helper.
+// change reads the host again and writes what `edit` does to it by Cluster API's patch helper.
 func (c *consumer) change(ctx context.Context, name string, edit func(*BareMetalHost)) error {
 	host, err := c.fresh(ctx, name)
 	if err != nil {

@@ -220,7 +220,7 @@ class OpenStack(Cloud):
 
     async def untag(self, instance: Instance, *keys: str) -> None:
         for key in keys:
-            await self._nova("untag", lambda key=key: self.nova.forget(instance.id, key.replace("/", ":")))  # type: ignore[misc]
+            await self._nova("untag", lambda key=key: self.nova.forget(instance.id, key.replace("/", ":")))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
 
     def explain(self, error: Exception) -> ProviderError:
         return openstackerrors.explain(error)

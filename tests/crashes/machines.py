@@ -77,7 +77,7 @@ class KubeVirt(Source):
     """A cluster with KubeVirt's kinds."""
 
     provisioner = "metal3.io/kubevirt"
-    parameters = {"namespace": objects.HARDWARE, "flavors": [FLAVOR]}  # noqa: RUF012
+    parameters = {"namespace": objects.HARDWARE, "flavors": [FLAVOR]}  # noqa: RUF012 - read only, as in every harness
     marks = ("kubevirt.io/", f"/api/v1/namespaces/{objects.HARDWARE}/")
 
     def __init__(self) -> None:

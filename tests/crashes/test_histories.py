@@ -215,7 +215,7 @@ class Histories(Troubles):
         for host in hosts:
             name = host["metadata"]["name"]
             # Mypy does not infer the defaults of lambdas.
-            self.attempt(lambda name=name: self.stack.management.patch("Host", name, {"spec": {"claimRef": None}}))  # type: ignore[misc]
+            self.attempt(lambda name=name: self.stack.management.patch("Host", name, {"spec": {"claimRef": None}}))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
 
     @rule(allowed=ALLOWED, limit=st.sampled_from([None, 0, 1, 2]))
     def owner_changes_class(self, allowed: dict[str, Any] | None, limit: int | None) -> None:

@@ -224,7 +224,7 @@ class Greed(Troubles):
         taken: Object = {"annotations": {QUARANTINED: "owner"}}
         for patch in ({"metadata": taken}, {"spec": spec}, {"metadata": {"annotations": dict.fromkeys(FREED)}}):
             # Mypy does not infer the defaults of lambdas.
-            self.attempt(lambda patch=patch: self.stack.hardware.patch("BareMetalHost", f"h{index}", patch, objects.HARDWARE))  # type: ignore[misc]
+            self.attempt(lambda patch=patch: self.stack.hardware.patch("BareMetalHost", f"h{index}", patch, objects.HARDWARE))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
             self.run(asyncio.sleep(20.0))
 
     def teardown(self) -> None:

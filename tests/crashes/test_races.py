@@ -47,8 +47,7 @@ async def claim_one(server: ApiServer, where: str, refused: Counter[str]) -> str
             continue
         name = str(chance.choice(free)["metadata"]["name"])
         spec = {"consumerRef": consumer(where), "image": objects.image(), "online": True}
-        # Mypy does not infer the defaults of lambdas.
-        refusal = await _refusal(lambda name=name, spec=spec: server.patch("BareMetalHost", name, {"spec": spec}, where, who=where))  # type: ignore[misc]
+        refusal = await _refusal(lambda name=name, spec=spec: server.patch("BareMetalHost", name, {"spec": spec}, where, who=where))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
         if refusal is None:
             return name
         assert "choose another" in refusal.message or refusal.not_found, refusal

@@ -66,8 +66,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
-    # The loop's own type has more overloads.
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override] # the loop's own type has more overloads
         """Run the function in a thread (it may need a loop of its own) and wait for it.
 
         No other order is possible."""

@@ -70,7 +70,7 @@ async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
 
 
 @pytest.mark.parametrize("running", [True, False])
-async def test_restored_as_told_it_goes_on(
+async def test_restored_as_documented_it_continues(
     installation: Installation, running: bool, tmp_path: Path, figure: Callable[[str, str, object], None]
 ) -> None:
     await installation.write(1)
@@ -94,9 +94,9 @@ async def test_restored_as_told_it_goes_on(
     async with asyncio.timeout(SECONDS):
         await watching
     assert watcher.done
-    assert len(watcher.segments) == 2, "who knows what is no more has to list anew, once"
+    assert len(watcher.segments) == 2, "who knows what is no more has to list again, once"
     assert watcher.segments[1].after > last
-    figure(f"etcd restored with larger revisions, server {'running' if running else 'started after'}", "clients told to list anew", 1)
+    figure(f"etcd restored with larger revisions, server {'running' if running else 'started after'}", "clients told to list again", 1)
 
 
 @pytest.mark.parametrize("token", ["etcd-cluster", "restored"])

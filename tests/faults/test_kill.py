@@ -76,7 +76,7 @@ async def test_kill_9_under_64_writers(tmp_path: Path, kills: int, seed: int, fi
     history = await stored(server.database)
     check_revisions(acknowledged.revisions, lives)
     check_history(editors, history, objects[WORKLOADS])
-    assert len(watcher.segments) == 1, "it had to list anew though the history was there"
+    assert len(watcher.segments) == 1, "it had to list again though the history was there"
     events = check_watch(watcher.segments, history)
     bound = check_claims(claimers, objects)
     what = "kill -9 of the server, 64 writers"
@@ -85,7 +85,7 @@ async def test_kill_9_under_64_writers(tmp_path: Path, kills: int, seed: int, fi
         "writes acknowledged, all there": len(acknowledged.revisions) + sum(one.happened.count(None) for one in editors),
         "claims of three objects, none torn": bound,
         "events stored, none lost, doubled or out of order": len(history),
-        "events told to one client that watched through all of it, and never listed anew": events,
+        "events told to one client that watched through all of it, and never listed again": events,
     }.items():
         figure(what, name, value)
 

@@ -85,7 +85,7 @@ class Steps:
         self.longest = self.total = 0.0
 
     def _timed(self, handle: asyncio.Handle) -> None:
-        if handle._loop is not self._loop or not self._only(handle):  # type: ignore[attr-defined]
+        if handle._loop is not self._loop or not self._only(handle):  # type: ignore[attr-defined] # private to the library, and not in its types
             self._run(handle)
             return
         began = time.thread_time()

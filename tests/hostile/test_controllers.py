@@ -135,7 +135,7 @@ def hostile(api: Any) -> None:
 def ours(handle: asyncio.Handle) -> bool:
     """Return whether the handle is a step of the controllers' tasks: the clusters run in the same
     loop."""
-    task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+    task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined] # private to the library, and not in its types
     code = getattr(task.get_coro(), "cr_code", None) if isinstance(task, asyncio.Task) else None
     return code is not None and code.co_filename.startswith(CONTROLLERS)
 

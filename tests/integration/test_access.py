@@ -120,7 +120,7 @@ def allow(cluster: Running, namespaces: list[str]) -> None:
     cluster.kubectl(ADMIN, "patch", "workloadclass", "metal", "--type=merge", "-p", json.dumps(patch))
 
 
-def test_a_namespace_without_the_role_is_told_and_goes_on_once_it_has_it(tenants: Running) -> None:
+def test_a_namespace_without_the_role_is_reported_and_continues_once_it_has_it(tenants: Running) -> None:
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NARROW}}
     tenants.kubectl(ADMIN, "create", "-f", "-", stdin=namespace)
     try:

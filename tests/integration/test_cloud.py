@@ -68,7 +68,7 @@ class Project(Account):
     """Look at OpenStack as its owner."""
 
     driver, region, kind = "openstack", "RegionOne", "m1.small"
-    keys = {"applicationCredentialId": "credential", "applicationCredentialSecret": "canary-secret"}  # noqa: RUF012
+    keys = {"applicationCredentialId": "credential", "applicationCredentialSecret": "canary-secret"}  # noqa: RUF012 - read only, as in every harness
 
     def __init__(self, port: int) -> None:
         self._driver = OpenStack_2_NodeDriver(

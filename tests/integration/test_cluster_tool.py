@@ -77,7 +77,7 @@ def test_ending_the_command_ends_what_it_started(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("option", "value"), [("--tenants", "A_b"), ("--hosts", "-1")])
-def test_settings_that_cannot_be_are_told(tmp_path: Path, option: str, value: str) -> None:
+def test_settings_that_cannot_be_are_reported(tmp_path: Path, option: str, value: str) -> None:
     up = run("up", str(tmp_path / "never"), f"{option}={value}")
     assert up.returncode == 1
     assert value in up.stderr

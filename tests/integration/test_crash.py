@@ -72,7 +72,7 @@ def test_acknowledged_writes_survive_and_are_whole(server_alone: Running) -> Non
     assert all(item["spec"]["image"] == wanted and item["metadata"]["uid"] for item in items.values())
 
 
-def test_controllers_go_on_after_a_crash(tenants: Running) -> None:
+def test_controllers_continue_after_a_crash(tenants: Running) -> None:
     names = [f"crash-{number}" for number in range(3)]
     tenants.kubectl("a", "create", "-f", "-", stdin=[workload(name) for name in names])
     running.restart(tenants, "controllers", "--kill")
@@ -83,7 +83,7 @@ def test_controllers_go_on_after_a_crash(tenants: Running) -> None:
     assert sorted(claims) == names
 
 
-def test_watches_and_writes_go_on_after_the_server_restarts(tenants: Running) -> None:
+def test_watches_and_writes_continue_after_the_server_restarts(tenants: Running) -> None:
     tenants.kubectl("a", "create", "-f", "-", stdin=workload("before"))
     running.restart(tenants, "apiserver", "--kill")
     eventually(lambda: ready(tenants), seconds=90)

@@ -63,14 +63,14 @@ def test_there_and_back(tmp_path: Path, etcd: EtcdServer) -> None:
     middle, reached = asyncio.run(content(store_at(between)))
     assert [(item.key, item.value) for item in middle] == [(item.key, item.value) for item in before]
     assert min(item.revision for item in middle) > given == 10_000
-    asyncio.run(watches_start_anew(between, given, reached))
+    asyncio.run(watches_start_again(between, given, reached))
     assert main(["migrate", "--from", between, "--to", f"sqlite:///{second}"]) == 0
     after, _ = asyncio.run(content(SQLiteStore(second)))
     assert [(item.key, item.value) for item in after] == [(item.key, item.value) for item in before]
     assert min(item.revision for item in after) > reached
 
 
-async def watches_start_anew(address: str, given: int, reached: int) -> None:
+async def watches_start_again(address: str, given: int, reached: int) -> None:
     async with opened(store_at(address)) as store:
         with pytest.raises(Compacted):
             await collect(store, "", given, reached)

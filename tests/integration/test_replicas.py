@@ -54,7 +54,7 @@ def ask(server: Running, method: str, path: str, body: Any = None) -> Any:
     return answer.json()
 
 
-def test_what_one_acknowledged_the_others_show_and_go_on_from(servers: list[Running]) -> None:
+def test_what_one_acknowledged_the_others_show_and_continue_from(servers: list[Running]) -> None:
     obj = ask(servers[0], "POST", PATH, workload("shared"))
     for number in range(ROUNDS):
         writer, *readers = servers[number % 3 :] + servers[: number % 3]
@@ -68,7 +68,7 @@ def test_what_one_acknowledged_the_others_show_and_go_on_from(servers: list[Runn
     assert [ask(server, "GET", PATH)["items"] for server in servers] == [[], [], []]
 
 
-def test_a_watch_goes_on_at_another_server_when_its_own_is_killed(servers: list[Running]) -> None:
+def test_a_watch_continues_at_another_server_when_its_own_is_killed(servers: list[Running]) -> None:
     *others, killed = servers
     revision = ask(killed, "GET", PATH)["metadata"]["resourceVersion"]
     with watching(killed, revision) as events:

@@ -172,7 +172,7 @@ async def test_tokens_that_etcd_forgot_are_renewed(users: EtcdServer) -> None:
                     break
 
 
-async def test_wrong_credentials_are_told(users: EtcdServer) -> None:
+async def test_wrong_credentials_are_reported(users: EtcdServer) -> None:
     for store, words in (
         (as_user(users, "writer", "guess"), "invalid user ID or password.*user and a password"),
         (as_user(users, "other"), "permission denied.*grant"),

@@ -157,7 +157,7 @@ def test_what_a_restore_has_moved_aside_is_deleted_as_the_guide_says(installatio
     assert not (volume / "store.db.replaced").exists()
 
 
-def test_an_uninstallation_that_waits_says_for_what_and_goes_on_in_both_ways(installation: Installation) -> None:
+def test_an_uninstallation_that_waits_says_for_what_and_continues_in_both_ways(installation: Installation) -> None:
     cluster = installation.cluster
     bare = {item["spec"]["consumerRef"]["name"]: item["metadata"]["name"] for item in bare_metal_hosts(installation)}
     for name in bare.values():

@@ -34,7 +34,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
         if id(node) in parts or id(node) in notes:
             continue
         if isinstance(node, ast.JoinedStr):
-            yield node.lineno, "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)  # type: ignore[misc]
+            yield node.lineno, "".join(part.value if isinstance(part, ast.Constant) else "X" for part in node.values)  # type: ignore[misc] # the constants of a formatted string are text
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
 

@@ -41,7 +41,7 @@ def _refused(name: str, query: str, **more: Any) -> Case:
     return Case(name, (MADE, watch(GADGETS, query)), **more)
 
 
-FUTURE = "a resourceVersion that has not happened is from before a restored backup: the client must list anew, not wait for ever"
+FUTURE = "a resourceVersion that has not happened is from before a restored backup: the client must list again, not wait for ever"
 
 CASES = (
     _watched("a life", RV, *LIFE),

@@ -112,7 +112,7 @@ def test_a_cordoned_host_is_no_capacity_and_says_how_it_is_offered_again() -> No
     assert told["c"][1] == "it is cordoned: metal3-workloads uncordon c", "its release alone would not free it"
 
 
-def test_the_state_of_a_source_and_a_machines_error_are_told() -> None:
+def test_the_state_of_a_source_and_a_machines_error_are_reported() -> None:
     told = {"type": "Connected", "status": "False", "reason": "Unreachable", "message": "no route"}
     [metal] = capacity([{"metadata": {"name": "metal"}, "status": {"conditions": [told]}}], [])
     assert (metal["source"], metal["message"], metal["total"]) == ("Unreachable", "no route", 0)

@@ -25,7 +25,7 @@ async def test_copied_secrets_go_with_the_real_host(clusters: TwoClusters) -> No
         await eventually(lambda: clusters.phase("web") == "Lost")
 
 
-async def test_copied_secrets_go_with_the_workload_when_nobody_saw_its_host_go(clusters: TwoClusters) -> None:
+async def test_copied_secrets_are_deleted_with_the_workload_though_its_host_went_unseen(clusters: TwoClusters) -> None:
     async with controllers(clusters):
         name = await install(clusters)
     clusters.hardware.remove(BMH, "h1", "metal3")

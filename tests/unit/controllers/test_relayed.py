@@ -223,7 +223,7 @@ async def test_a_target_that_is_lost_for_good(
     assert hardware.bmo.log == [("h1", IMAGE["url"])]
 
 
-async def test_killed_controllers_go_on_where_the_objects_say(
+async def test_killed_controllers_continue_where_the_objects_say(
     maker: ManagementClusters, hardware: Hardware, source: ManagementCluster, target: ManagementCluster
 ) -> None:
     """Ask for changes while no controllers run in either cluster."""

@@ -45,7 +45,7 @@ def asked_of(api: FakeApi) -> list[str]:
             asked.append(f"{verb} {namespace}/{name or selected}")
         return await handle(request)
 
-    api._dispatch = recording  # type: ignore[method-assign]
+    api._dispatch = recording  # type: ignore[method-assign] # in place of the object's own
     return asked
 
 
@@ -63,7 +63,7 @@ async def test_only_secrets_that_are_named_are_asked_for_each_by_its_name(cluste
     assert set(asked) == {"GET system/hardware", "WATCH system/hardware", "GET team-a/boot", "WATCH team-a/boot"}
 
 
-async def test_where_a_role_is_missing_the_workload_says_so_and_goes_on_once_it_is_there(clusters: TwoClusters) -> None:
+async def test_where_a_role_is_missing_the_workload_says_so_and_continues_once_it_is_there(clusters: TwoClusters) -> None:
     clusters.management.put(SECRETS, secret("boot", "team-a", userData="x"))
     refused = {"team-a"}
 
@@ -164,7 +164,7 @@ async def api() -> AsyncIterator[FakeApi]:
         yield made
 
 
-async def test_changes_are_told_and_so_is_a_deletion_that_nobody_watched(api: FakeApi) -> None:
+async def test_changes_are_reported_and_so_is_an_unwatched_deletion(api: FakeApi) -> None:
     api.put(SECRETS, secret("s", "a", x="1"))
     async with following(api, {"a/s"}) as (secrets, told):
         secrets.reconsider(["a/s"])
@@ -214,7 +214,7 @@ async def test_what_cannot_be_a_name_is_not_watched(api: FakeApi, name: str) -> 
     assert api.requests["WATCH secrets"] == 0
 
 
-async def test_nothing_is_remembered_of_secrets_that_nobody_names(api: FakeApi) -> None:
+async def test_nothing_is_remembered_of_secrets_that_no_workload_names(api: FakeApi) -> None:
     api.put(SECRETS, secret("s", "a", x="1"))
     named = {"a/s"}
     async with following(api, named) as (secrets, _):

@@ -109,7 +109,7 @@ async def test_a_clusters_kubeconfig_is_not_sent_to_a_machine(clusters: TwoClust
         assert clusters.hardware.all(SECRETS) == []
 
 
-async def test_a_selector_that_takes_too_long_is_refused_and_others_go_on(clusters: TwoClusters) -> None:
+async def test_a_selector_that_takes_too_long_is_refused_and_others_continue(clusters: TwoClusters) -> None:
     huge = {"matchExpressions": [{"key": f"k{n}", "operator": "NotIn", "values": ["a"]} for n in range(2_000)]}
     async with controllers(clusters):
         clusters.management.put(WORKLOADS, workload("greedy", hostSelector=huge))
@@ -162,7 +162,7 @@ async def test_a_secret_without_its_key_is_a_warning_and_nothing_begins(
         await eventually(lambda: clusters.phase("web") == "Running")
 
 
-async def test_a_failed_installation_is_told_until_it_succeeds(clusters: TwoClusters) -> None:
+async def test_a_failed_installation_is_reported_until_it_succeeds(clusters: TwoClusters) -> None:
     clusters.bmo.hold = True
 
     def real(**status: Any) -> None:
@@ -391,7 +391,7 @@ async def test_rotated_credentials_need_no_restart(clusters: TwoClusters) -> Non
         await eventually(lambda: clusters.phase("web") == "Stopped")
 
 
-async def test_the_owner_taking_a_host_away_is_told(clusters: TwoClusters) -> None:
+async def test_the_owner_taking_a_host_away_is_reported(clusters: TwoClusters) -> None:
     clusters.hardware.put(BMH, bmh("h1", consumerRef={"kind": "Metal3Machine", "name": "other", "namespace": "x"}))
     async with controllers(clusters):
         clusters.management.put(WORKLOADS, workload("web"))
@@ -493,7 +493,7 @@ async def test_retain_waits_for_a_class_that_allows_it(clusters: TwoClusters) ->
         await eventually(lambda: clusters.phase("web") == "Running")
 
 
-async def test_a_missing_class_is_told_in_ready_and_ends_waits_until_it_is_there(clusters: TwoClusters) -> None:
+async def test_a_missing_class_is_reported_in_ready_and_ends_waits_until_it_is_there(clusters: TwoClusters) -> None:
     async with controllers(clusters):
         clusters.management.put(WORKLOADS, workload("web", className="later"))
         await eventually(lambda: clusters.condition("web", "Stalled")["reason"] == "ClassNotFound")
@@ -561,7 +561,7 @@ async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(clusters: T
 
 
 @pytest.mark.parametrize("moment", range(0, 60, 7))
-async def test_killed_anywhere_it_goes_on(clusters: TwoClusters, moment: int) -> None:
+async def test_killed_anywhere_it_continues(clusters: TwoClusters, moment: int) -> None:
     """Stop the controllers after a number of requests, and let others take over, in both directions
     of a life."""
     clusters.management.put(SECRETS, secret("boot", "team-a", userData="x"))
@@ -635,7 +635,7 @@ def removable(clusters: TwoClusters) -> str:
     return next((str(item["message"]) for item in conditions if item["type"] == "Removable"), "")
 
 
-async def test_a_deleted_class_stays_until_nobody_has_a_host_of_it(clusters: TwoClusters) -> None:
+async def test_a_deleted_class_stays_until_no_workload_has_a_host_of_it(clusters: TwoClusters) -> None:
     clusters.hardware.put(BMH, bmh("h2"))
     async with controllers(clusters):
         clusters.management.put(WORKLOADS, workload("web"))
@@ -857,7 +857,7 @@ async def test_run_as_a_process_does_with_election_and_health(clusters: TwoClust
     assert lease["spec"]["holderIdentity"] == "", "let go of, so that the next one need not wait"
 
 
-async def test_a_kubeconfig_that_cannot_work_is_told_at_once() -> None:
+async def test_a_kubeconfig_that_cannot_work_is_reported_at_once() -> None:
     with pytest.raises(BadConfig):
         await run_controllers({"clusters": [], "contexts": [], "users": []})
 
@@ -897,7 +897,7 @@ async def test_a_broken_host_is_offered_again_when_it_is_repaired_or_its_class_w
         await eventually(lambda: seen() == (True, ""))
 
 
-async def test_a_tenant_whose_host_breaks_keeps_it_and_is_told(clusters: TwoClusters) -> None:
+async def test_a_tenant_whose_host_breaks_keeps_it_and_learns_of_it(clusters: TwoClusters) -> None:
     async with controllers(clusters):
         clusters.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: clusters.phase("web") == "Running")

@@ -55,7 +55,7 @@ def test_every_kind_has_its_place() -> None:
     assert [name for name in blocks() if page.count(f"<!-- {name}: begin (make reference) -->") != 1] == []
 
 
-def test_every_reason_is_told() -> None:
+def test_every_reason_is_reported() -> None:
     told = PAGE.read_text() + (DOCS / "troubles.md").read_text() + (DOCS / "clouds.md").read_text()
     found = reasons()
     assert {"Reserved", "NoHostFits", "BadParameters", "Found", "Kept"} <= found
@@ -82,13 +82,13 @@ def condition_types() -> set[str]:
     return {str(one) for one in found if one is not None}
 
 
-def test_every_condition_is_told() -> None:
+def test_every_condition_is_reported() -> None:
     found = condition_types()
     assert {"Bound", "Ready", "Connected", "Abandoned", "ConsumerFound"} <= found
     assert sorted(kind for kind in found if f"\n| `{kind}` |" not in PAGE.read_text()) == []
 
 
-def test_every_name_of_ours_is_told() -> None:
+def test_every_name_of_ours_is_reported() -> None:
     text = "\n".join(path.read_text() for path in sources("apiserver", "controllers"))
     ours = set(re.findall(r'= f"\{(?:\w+\.)?(?:GROUP\}/|OURS\})([a-z-]+)"$', text, re.MULTILINE))
     assert {"release", "dirty-for", "moved-from", "relayed", "slot"} <= ours

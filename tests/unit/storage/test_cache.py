@@ -306,7 +306,7 @@ async def test_a_broken_watch_is_resumed_without_loss() -> None:
         assert (store.watches, store.lists) == (3, 1)
 
 
-async def test_after_a_gap_everybody_lists_anew() -> None:
+async def test_after_a_gap_every_reader_lists_again() -> None:
     store = ScriptedStore()
     for n in range(6):
         store.write(Put(f"/a/{n}", b"old"))

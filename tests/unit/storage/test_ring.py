@@ -57,7 +57,7 @@ def test_a_reader_that_keeps_up_misses_nothing(steps: list[int | None], capacity
     assert read + reader.take() == list(range(1, revision + 1))
 
 
-async def test_a_reader_that_is_overtaken_is_told() -> None:
+async def test_a_reader_that_is_overtaken_is_informed() -> None:
     ring: Ring[int] = Ring(3)
     reader = ring.subscribe(0)
     fill(ring, 1, 2, 3)

@@ -70,7 +70,7 @@ async def test_everything_arrives_above_all_that_was(tmp_path: Path) -> None:
         assert await put(target, "/next") == revision + 1
 
 
-async def test_an_interrupted_one_goes_on(tmp_path: Path) -> None:
+async def test_an_interrupted_one_continues(tmp_path: Path) -> None:
     for after in (0, 1, 2, 200, 303, 304, 305):
         folder = tmp_path / str(after)
         folder.mkdir()
@@ -92,7 +92,7 @@ async def test_a_target_with_something_else_is_left_alone(tmp_path: Path) -> Non
         assert [item.key for item in (await target.list("")).items] == ["/other"]
 
 
-async def test_a_beginning_from_another_state_is_not_gone_on_with(tmp_path: Path) -> None:
+async def test_a_beginning_from_another_state_is_not_continued_with(tmp_path: Path) -> None:
     async with pair(tmp_path) as (source, target):
         held = await transfer.snapshot(source)
         await transfer.mark(held, target)

@@ -24,7 +24,7 @@ class Adding:
         for name, more, again in self.callees:
             if calls.due(name):
                 self.called.append(f"{name}{calls.round}")
-                new: dict[str, Any] = {**attributes.new, "spec": {"size": attributes.new["spec"]["size"] + more}}  # type: ignore[index,dict-item]
+                new: dict[str, Any] = {**attributes.new, "spec": {"size": attributes.new["spec"]["size"] + more}}  # type: ignore[index,dict-item] # a webhook has a new object
                 attributes = attributes._replace(new=new)
                 calls.made(name, changed=more != 0, again=again)
         return attributes

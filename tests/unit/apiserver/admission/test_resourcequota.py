@@ -190,7 +190,7 @@ async def test_a_conflict_on_one_quota_that_then_refuses_gives_the_other_back() 
     assert (len(errors), cluster.used("a"), cluster.used("b")) == (1, 0, 2)
 
 
-async def test_an_old_copy_is_read_anew(cluster: Cluster) -> None:
+async def test_an_old_copy_is_read_again(cluster: Cluster) -> None:
     cluster.fresh = False
     cluster.recount("q", 9)
     errors = await tried(cluster.create("x"), cluster.create("y"))

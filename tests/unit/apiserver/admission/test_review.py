@@ -16,7 +16,7 @@ from tests.unit.apiserver.admission.writes import THINGS, thing, write
 PATCH = base64.b64encode(b'[{"op":"remove","path":"/spec"}]').decode()
 
 
-def test_everything_about_a_creation_is_told() -> None:
+def test_everything_about_a_creation_is_reported() -> None:
     attributes = write()
     asked = question("v1", request_of("u-1", attributes))
     assert asked == {
@@ -40,7 +40,7 @@ def test_everything_about_a_creation_is_told() -> None:
     }
 
 
-def test_an_action_is_told_by_the_kind_of_its_body() -> None:
+def test_an_action_is_recognized_by_the_kind_of_its_body() -> None:
     binding = {"apiVersion": "g/v2", "kind": "Binding", "target": {"name": "h"}}
     asked = request_of("u", write("CREATE", THINGS, "binding", new=binding))
     assert asked["kind"] == {"group": "g", "version": "v2", "kind": "Binding"}

@@ -145,7 +145,7 @@ async def test_a_deletion_cannot_be_mutated() -> None:
         await mutate(write("DELETE"), given, Answering(w=patching(RED)))
 
 
-async def test_validating_webhooks_are_asked_at_once_and_the_first_refusal_is_told() -> None:
+async def test_validating_webhooks_are_asked_at_once_and_the_first_refusal_is_reported() -> None:
     given = configurations(configuration("c", {"name": "a"}, {"name": "b"}, {"name": "c"}))
     caller = Answering(a=allowing(), b=denying(message="not b", code=403, reason="Forbidden"), c=denying(message="not c"))
     with pytest.raises(ApiError, match='admission webhook "b" denied the request: not b') as caught:
@@ -259,7 +259,7 @@ async def test_conditions_of_a_large_object_do_not_hold_the_event_loop() -> None
     assert turns > 10
 
 
-async def test_a_missing_namespace_is_told() -> None:
+async def test_a_missing_namespace_is_reported() -> None:
     given = configurations(configuration("c", {"name": "w", "namespaceSelector": {"matchLabels": {"team": "a"}}}))
     plugin = ValidatingWebhooks(dispatcher(given, Namespaces(), Answering(), mutating=False))
     with pytest.raises(ApiError, match='namespaces "gone" not found'):

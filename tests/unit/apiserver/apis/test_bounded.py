@@ -77,4 +77,4 @@ def test_texts_that_are_long_are_not_remembered() -> None:
     count("c"), count("d"), count("b")
     assert asked[10:] == ["c", "d", "b"]
     with pytest.raises(TypeError):
-        count()  # type: ignore[call-arg]
+        count()  # type: ignore[call-arg] # the missing argument is what is refused

@@ -46,7 +46,7 @@ def defaults(schema: dict[str, Any], path: str) -> Iterator[tuple[str, Any, str]
 
 
 @pytest.mark.parametrize("resource", [WORKLOADS, WORKLOADCLASSES], ids=lambda resource: resource.kind)
-def test_every_default_is_told(resource: Resource) -> None:
+def test_every_default_is_reported(resource: Resource) -> None:
     found = list(defaults(structural_schema(resource)["properties"]["spec"], "spec"))
     assert found
     for path, default, text in found:

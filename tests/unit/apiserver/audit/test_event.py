@@ -73,7 +73,7 @@ def test_managed_fields_can_be_left_out() -> None:
         assert "canary" in json.dumps(found["responseObject"])
 
 
-def test_a_status_is_told_by_its_bounded_fields() -> None:
+def test_a_status_is_recognized_by_its_bounded_fields() -> None:
     status = {"kind": "Status", "metadata": {}, "status": "Success", "details": {"name": "t"}, "other": "x"}
     found = event(status={"code": 200}, answer=json.dumps(status).encode())
     assert found["responseStatus"] == {"metadata": {}, "status": "Success", "details": {"name": "t"}, "code": 200}

@@ -90,7 +90,7 @@ class Written:
         assert self.done.acquire(timeout=30)
 
 
-def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_was_moved_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, moved = tmp_path / "audit.log", tmp_path / "audit.log.1"
     log = AuditLog(path)
     written = Written(log, monkeypatch)
@@ -108,7 +108,7 @@ def test_a_file_that_was_moved_away_is_made_anew(tmp_path: Path, monkeypatch: py
     assert (ids(tmp_path / "audit.log.2"), ids(moved), ids(path)) == (["a"], ["b"], ["c"])
 
 
-def test_a_disk_in_trouble_loses_events_and_is_told_once(
+def test_a_disk_in_trouble_loses_events_and_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "folder"
@@ -143,7 +143,7 @@ def test_an_event_that_cannot_be_encoded_takes_no_other_with_it(tmp_path: Path, 
     assert (log.events, log.errors, ids(tmp_path / "audit.log")) == (2, 1, ["a", "b"])
 
 
-def test_a_path_that_cannot_be_had_is_told_at_once(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_had_is_reported_at_once(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "none" / "audit.log")
     with pytest.raises(FileNotFoundError):
         log.start()

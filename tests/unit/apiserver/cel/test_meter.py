@@ -16,7 +16,7 @@ def test_a_limit_is_enforced_before_the_work() -> None:
         meter.charge(1)
 
 
-def test_the_pace_is_told_all_units_but_the_last() -> None:
+def test_all_units_but_the_last_get_the_pace() -> None:
     told: list[int] = []
     meter = Meter(told.append)
     for _ in range(10_000):

@@ -36,7 +36,7 @@ class RecordingTrust:
         self.bundles.put_nowait(list(bundle))
 
 
-async def test_changes_are_told_and_nonsense_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_changes_are_reported_and_nonsense_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "ca.crt"
     with pytest.raises(UsageError, match="No such file"):
         ClientCaFile(path).read()

@@ -276,7 +276,7 @@ async def test_serve_with_a_gateway(management: FakeManagement, tmp_path: Path) 
         ([*BESIDE, "--gateway-port", "0", "--gateway-port-file", "{}/none/port"], "--gateway-port-file"),
     ],
 )
-async def test_input_that_cannot_work_is_told_in_a_sentence(
+async def test_input_that_cannot_work_is_reported_in_a_sentence(
     management: FakeManagement, tmp_path: Path, given: list[str], said: str
 ) -> None:
     (tmp_path / "nonsense").write_text("nonsense: [canary")
@@ -298,7 +298,7 @@ async def test_the_target_of_an_unfinished_migration_is_not_served(management: F
         await serve._serve(told)
 
 
-async def test_a_taken_port_and_a_taken_database_are_told(management: FakeManagement, tmp_path: Path) -> None:
+async def test_a_taken_port_and_a_taken_database_are_reported(management: FakeManagement, tmp_path: Path) -> None:
     usual = ["--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", str(management.kubeconfig(tmp_path))]
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

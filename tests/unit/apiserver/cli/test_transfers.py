@@ -160,7 +160,7 @@ def test_migrate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "the target has 150 keys" in capsys.readouterr().err
 
 
-def test_migrate_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_migrate_continues_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     fill(source, "/a", "/b")
 

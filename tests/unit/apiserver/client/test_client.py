@@ -158,7 +158,7 @@ def test_what_is_no_kubeconfig(text: str | bytes) -> None:
         parse(text)
 
 
-async def test_broken_kubeconfigs_are_told(tmp_path: Path) -> None:
+async def test_broken_kubeconfigs_are_reported(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match="no kubeconfig at"):
         await load(tmp_path / "missing")
     config = kubeconfig("https://127.0.0.1:1")

@@ -56,7 +56,7 @@ async def test_lists_in_pages_then_follows(api: FakeApi, client: Client) -> None
         assert "a/t1" not in informer.store
 
 
-async def test_a_cut_watch_goes_on_without_a_new_list(api: FakeApi, client: Client) -> None:
+async def test_a_cut_watch_continues_without_a_new_list(api: FakeApi, client: Client) -> None:
     async with following(client) as (informer, seen):
         await asyncio.wait_for(informer.synced.wait(), 30)
         await eventually(lambda: api.requests["WATCH things"] == 1)
@@ -68,7 +68,7 @@ async def test_a_cut_watch_goes_on_without_a_new_list(api: FakeApi, client: Clie
         assert api.requests["GET things"] == 1
 
 
-async def test_an_expired_history_is_listed_anew_with_what_was_missed(api: FakeApi, client: Client) -> None:
+async def test_an_expired_history_is_listed_again_with_what_was_missed(api: FakeApi, client: Client) -> None:
     api.put(PATH, thing("kept"))
     api.put(PATH, thing("gone"))
     async with following(client) as (informer, seen):
@@ -91,7 +91,7 @@ async def test_an_expired_history_is_listed_anew_with_what_was_missed(api: FakeA
         assert seen.count((None, "kept")) == 1
 
 
-async def test_an_error_event_410_is_listed_anew(api: FakeApi, client: Client) -> None:
+async def test_an_error_event_410_is_listed_again(api: FakeApi, client: Client) -> None:
     sent: list[int] = []
 
     async def expire(response: web.StreamResponse) -> bool:
@@ -149,7 +149,7 @@ async def test_a_silent_watch_is_cut_and_resumed(api: FakeApi, client: Client) -
         await eventually(lambda: seen == [(None, "hidden")])
 
 
-async def test_an_object_made_anew_unseen_is_two_changes(api: FakeApi, client: Client) -> None:
+async def test_an_object_that_is_recreated_unseen_is_two_changes(api: FakeApi, client: Client) -> None:
     api.put(PATH, thing("same"))
     async with following(client) as (informer, seen):
         await asyncio.wait_for(informer.synced.wait(), 30)
@@ -228,7 +228,7 @@ async def test_an_answer_brings_nothing_back_that_was_deleted(api: FakeApi, clie
         assert (informer.store.get("a/t") or {})["spec"] == {}
 
 
-async def test_after_a_new_list_the_server_counts_anew(api: FakeApi, client: Client) -> None:
+async def test_after_a_new_list_the_server_counts_again(api: FakeApi, client: Client) -> None:
     """Follow a server that was restored from a backup: its resourceVersions are older than those
     that it answered with before."""
     api.put(PATH, thing("t"))

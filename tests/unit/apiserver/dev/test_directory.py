@@ -47,7 +47,7 @@ def test_ports_are_kept(directory: Directory) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"management": "x"}', "{"])
-def test_broken_ports_are_chosen_anew(directory: Directory, text: str) -> None:
+def test_broken_ports_are_chosen_again(directory: Directory, text: str) -> None:
     directory.write("ports.json", text)
     assert directory.ports() == {"management": 0, "hardware": 0}
 
@@ -65,7 +65,7 @@ def test_a_broken_authority_is_said_to_be_so(directory: Directory) -> None:
         directory.authority()
 
 
-def test_an_authority_half_made_is_made_anew(directory: Directory) -> None:
+def test_an_authority_half_made_is_completed(directory: Directory) -> None:
     directory.authority()
     (directory.path / "ca.key").unlink()
     assert directory.authority().vouches(directory.authority().client("x").certificate)

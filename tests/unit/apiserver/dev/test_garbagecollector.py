@@ -52,7 +52,7 @@ async def test_a_foreground_deletion_waits_for_members(registries: Registries) -
     for _ in range(3):
         await collector.sweep()
     assert registries.catalog.sets.find("tenant-a", "db") is not None
-    release: Callable[[dict[str, Any]], dict[str, Any]] = lambda old: {**old, "metadata": {**old["metadata"], "finalizers": []}}  # noqa: E731
+    release: Callable[[dict[str, Any]], dict[str, Any]] = lambda old: {**old, "metadata": {**old["metadata"], "finalizers": []}}  # noqa: E731 - a typed name for what is repeated
     await registries.workloads.update(CONTEXT, "tenant-a", "db-0", release)
     await collector.sweep()
     assert registries.catalog.sets.find("tenant-a", "db") is None

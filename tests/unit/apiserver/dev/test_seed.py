@@ -46,7 +46,7 @@ async def test_sown_once_and_never_against_the_user(registries: Registries) -> N
     assert base64.b64decode(data["password"]) == b"changed"
 
 
-async def test_cut_short_it_goes_on(registries: Registries) -> None:
+async def test_cut_short_it_continues(registries: Registries) -> None:
     objects = seed.hardware(3)
     for obj in objects[:5]:
         await registries.make(obj)

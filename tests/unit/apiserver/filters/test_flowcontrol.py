@@ -161,7 +161,7 @@ async def test_only_the_greedy_user_is_sent_away_and_the_log_names_it(caplog: py
     control.levels["workloads"].waited = lambda seconds, executed: waits.append((seconds, executed))
     async with serving(Setup(handler=wait, flow_control=control, max_connections=400)) as port:
         greedy, light = port.client(GREEDY), port.client(LIGHT)
-        greedy.connector._limit = 0  # type: ignore[union-attr]
+        greedy.connector._limit = 0  # type: ignore[union-attr] # aiohttp has no way to change it
         flood = [asyncio.create_task(_get(greedy, f"{THINGS}/t")) for _ in range(200)]
         done, waiting = await asyncio.wait(flood, timeout=30, return_when=asyncio.FIRST_COMPLETED)
         assert {task.result() for task in done} == {429}

@@ -151,7 +151,7 @@ async def test_without_kube_apiserver_the_answer_says_when_to_try_again(gateway:
     assert (await gateway.request("GET", PODS))[0] == 200
     status: Any = None
     url, gateway.cluster.url = gateway.cluster.url, "https://127.0.0.1:1"
-    upstream = gateway.app._config.gateway.settings.upstream  # type: ignore[union-attr]
+    upstream = gateway.app._config.gateway.settings.upstream  # type: ignore[union-attr] # this server has a gateway
     await upstream.close()
     upstream._endpoint, upstream._source = None, gateway.cluster.kubeconfig()
     async with gateway.session.get(f"{gateway.url}{PODS}", headers=TENANT) as response:

@@ -51,7 +51,7 @@ async def streams(gateway: Running, answer: bytes = ACCEPTED) -> AsyncIterator[S
     found = Streams(answer)
     server = await asyncio.start_server(found.serve, "127.0.0.1", 0, ssl=ServerTls(SERVER.pem, SERVER.key_pem, asks=False).context)
     gateway.cluster.url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    upstream = gateway.app._config.gateway.settings.upstream  # type: ignore[union-attr]
+    upstream = gateway.app._config.gateway.settings.upstream  # type: ignore[union-attr] # this server has a gateway
     upstream._source = gateway.cluster.kubeconfig()
     try:
         yield found
@@ -103,7 +103,7 @@ async def test_a_client_that_leaves_ends_the_stream(gateway: Running) -> None:
 async def test_a_client_that_does_not_read_stops_the_sender(gateway: Running) -> None:
     async with streams(gateway) as server:
         _, reader, writer = await opened(gateway, f"POST {EXEC} HTTP/1.1\r\nHost: x\r\n{TOKEN}{SPDY}")
-        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        reader._transport.pause_reading()  # type: ignore[attr-defined] # private to the library, and not in its types
         sent = 0
         while sent < 64 << 20:
             writer.write(b"x" * (1 << 16))

@@ -109,7 +109,7 @@ async def test_pages_with_a_selector(service: Service, disturbed: bool) -> None:
     assert seen == ["w1", "w3", "w5"]
 
 
-async def test_a_compacted_page_offers_to_go_on_with_the_present(service: Service) -> None:
+async def test_a_compacted_page_offers_to_continue_with_the_present(service: Service) -> None:
     for name in "abc":
         await service.make(name)
     _, first = await service.ask("GET", "widgets", query={"limit": "1"})

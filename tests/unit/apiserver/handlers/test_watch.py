@@ -163,7 +163,7 @@ async def test_what_is_forgotten_is_an_error_event(service: Service) -> None:
     assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")
 
 
-async def test_whoever_falls_behind_has_to_list_anew(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_reader_that_falls_behind_has_to_list_again(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     free = asyncio.Event()
 
     async def slow(_: object) -> None:
@@ -247,7 +247,7 @@ async def test_a_client_that_does_not_read_is_cut(service: Service) -> None:
             await watch.rest()
 
 
-async def test_one_that_has_no_room_catches_up_while_the_others_go_on(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_that_has_no_room_catches_up_while_the_others_continue(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """Check that nothing is lost, doubled or out of order on the way out of the fan-out and back
     into it."""
     room = asyncio.Event()

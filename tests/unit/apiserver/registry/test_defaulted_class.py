@@ -122,7 +122,7 @@ async def test_the_class_is_kept_although_another_one_is_the_default_by_now(regi
 
 @pytest.mark.parametrize("field", ["className", "hostRef", "hostSelector", "requirements", "failureDomain", "placement"])
 @pytest.mark.parametrize("sent", ["other", "nothing"])
-async def test_what_chose_the_host_stays_and_nobody_is_told_to_delete(registries: Registries, field: str, sent: str) -> None:
+async def test_what_chose_the_host_stays_and_no_deletion_is_advised(registries: Registries, field: str, sent: str) -> None:
     values: dict[str, tuple[Any, Any]] = {
         "className": ("metal", "other"),
         "hostRef": ({"name": "node-0"}, {"name": "node-1"}),

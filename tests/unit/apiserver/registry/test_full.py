@@ -76,7 +76,7 @@ async def fill(catalog: Catalog) -> None:
         await catalog.workloads.update(OWNER, "greedy", name, lambda old: annotated(old, f"b{number}", "y" * 1500))
 
     for size in (100_000, 2800, 10):
-        await refused(lambda number, size=size: create(size))  # type: ignore[misc]
+        await refused(lambda number, size=size: create(size))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
     await refused(grow)
     for name in names:
         await catalog.workloads.delete(OWNER, "greedy", name, DeleteOptions())
@@ -124,5 +124,5 @@ async def test_a_host_is_released_through_its_view(full: Catalog) -> None:
 async def test_what_the_filler_holds_can_be_deleted(full: Catalog) -> None:
     for entry in full.workloads.collection.range(full.workloads.resource.key("greedy", "")):
         bare = {k: v for k, v in entry.object()["metadata"].items() if k != "finalizers"}
-        await full.workloads.update(OWNER, "greedy", entry.name, lambda old, bare=bare: {**old, "metadata": bare})  # type: ignore[misc]
+        await full.workloads.update(OWNER, "greedy", entry.name, lambda old, bare=bare: {**old, "metadata": bare})  # type: ignore[misc] # mypy does not infer the defaults of lambdas
     await full.workloads.create(OWNER, "greedy", {"metadata": {"name": "new"}, "spec": {"className": "metal"}})

@@ -41,7 +41,7 @@ def test_words_are_bounded(word: str) -> None:
         HostReport.decode(with_word(word))
 
 
-async def test_a_claim_goes_on_beside_them(registries: Registries) -> None:
+async def test_a_claim_continues_beside_them(registries: Registries) -> None:
     host = await registries.add_host()
     await registries.report(host, {"available": True, "report": with_word("of a later BMO")})
     view = await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)

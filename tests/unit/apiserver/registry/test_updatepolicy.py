@@ -44,7 +44,7 @@ async def test_a_change_that_is_not_carried_out_is_warned_of(
     assert all("Recreate" in warning for warning in warnings)
 
 
-async def test_a_host_claimed_through_its_view_is_installed_anew_as_by_bmo(registries: Registries) -> None:
+async def test_a_host_claimed_through_its_view_is_installed_again_as_by_bmo(registries: Registries) -> None:
     await registries.add_host()
     await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
     assert registries.workloads.get("tenant-a", "node-0").object()["spec"]["updatePolicy"] == "Recreate"

@@ -86,7 +86,7 @@ async def test_a_binding_while_the_class_is_changed_wins_or_loses_as_a_whole(reg
             await change(registries, className="other")
         return await commit(operations)
 
-    registries.catalog.workloads.cache.commit = slow  # type: ignore[method-assign]
+    registries.catalog.workloads.cache.commit = slow  # type: ignore[method-assign] # in place of the object's own
     with pytest.raises(ApiError) as refused:
         await bind(registries, host, **decided_by(made))
     assert refused.value.code == 409

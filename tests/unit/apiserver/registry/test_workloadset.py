@@ -120,7 +120,7 @@ async def test_the_selector_is_fixed_and_the_template_is_not(registries: Registr
 
 async def test_a_template_that_a_class_allows_no_more_stays_accepted(registries: Registries) -> None:
     await create(registries, made(replicas=2))
-    await registries.classes.create(CONTEXT, "", {**CLASS, "spec": {**CLASS["spec"], "images": {"allow": ["none.example"]}}})  # type: ignore[dict-item]
+    await registries.classes.create(CONTEXT, "", {**CLASS, "spec": {**CLASS["spec"], "images": {"allow": ["none.example"]}}})  # type: ignore[dict-item] # CLASS is a dict of anything
     scaled = await registries.catalog.sets.update(CONTEXT, "tenant-a", "db", lambda old: {**old, "spec": {**old["spec"], "replicas": 3}})
     assert scaled.object()["spec"]["replicas"] == 3
 

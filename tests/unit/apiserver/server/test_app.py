@@ -198,7 +198,7 @@ async def test_failed_requests_to_the_storage_are_counted(tmp_path: Path) -> Non
         async def fail(operations: object) -> int:
             raise Unavailable("of the test")
 
-        app._config.cache._inner.commit = fail  # type: ignore[method-assign]
+        app._config.cache._inner.commit = fail  # type: ignore[method-assign] # in place of the object's own
         async with tenant.post(WORKLOADS, json=WORKLOAD) as response:
             assert response.status == 503
         labels = {"operation": "create", "group": "workload.metal3.io", "resource": "workloads"}
@@ -391,7 +391,7 @@ async def started(app: App) -> App:
     return app
 
 
-async def test_a_taken_port_is_told_and_nothing_is_left_running(tmp_path: Path) -> None:
+async def test_a_taken_port_is_reported_and_nothing_is_left_running(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

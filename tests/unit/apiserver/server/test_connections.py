@@ -54,7 +54,7 @@ async def ask(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return reader, writer
 
 
-async def test_clients_that_keep_connections_lock_nobody_out() -> None:
+async def test_clients_that_keep_connections_lock_no_other_out() -> None:
     async with few(3) as port, asyncio.timeout(60):
         kept = [await ask(port) for _ in range(10)]
         for reader, _ in kept[7:]:
@@ -89,7 +89,7 @@ async def test_a_connection_in_use_is_not_replaced() -> None:
 
 
 @pytest.mark.parametrize("first", [1, 2])
-async def test_clients_that_do_not_wait_for_answers_lock_nobody_out(first: int) -> None:
+async def test_clients_that_do_not_wait_for_answers_lock_no_other_out(first: int) -> None:
     busy = Busy()
     async with few(2, busy=busy) as port, asyncio.timeout(50):
         used = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
@@ -213,7 +213,7 @@ async def test_a_slow_client_that_reads_gets_all_of_a_large_answer() -> None:
             assert loop.time() > began + 3 * seconds, "it was not slow"
 
 
-async def test_clients_that_do_not_read_lock_nobody_out() -> None:
+async def test_clients_that_do_not_read_lock_no_other_out() -> None:
     async with large(limit=4) as (port, connections), asyncio.timeout(50):
         with deaf(port, 4, REQUEST * 5):
             await eventually(lambda: stuck(connections) == 4)

@@ -79,7 +79,7 @@ async def known(followed: FollowedPolicies) -> None:
 async def test_policies_are_known_once_both_lists_are_there() -> None:
     bindings = f"{PLURAL.removesuffix('ies')}ybindings"
     objects = {PLURAL: [numbered(policy("true"))], bindings: [numbered(binding())]}
-    followed = FollowedPolicies(Cluster({GROUP: served(PLURAL)}, **objects), VALIDATING, PLURAL, ("v1",))  # type: ignore[arg-type]
+    followed = FollowedPolicies(Cluster({GROUP: served(PLURAL)}, **objects), VALIDATING, PLURAL, ("v1",))  # type: ignore[arg-type] # Cluster has what is used of the client
     with pytest.raises(RuntimeError, match="were not listed yet"):
         await followed.ready()
     task = asyncio.create_task(followed.run())
@@ -91,7 +91,7 @@ async def test_policies_are_known_once_both_lists_are_there() -> None:
 
 async def test_a_cluster_without_policies_has_none(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    followed = FollowedPolicies(Cluster({}), VALIDATING, PLURAL, ("v1", "v1beta1"))  # type: ignore[arg-type]
+    followed = FollowedPolicies(Cluster({}), VALIDATING, PLURAL, ("v1", "v1beta1"))  # type: ignore[arg-type] # Cluster has what is used of the client
     task = asyncio.create_task(followed.run())
     await known(followed)
     task.cancel()
@@ -102,7 +102,7 @@ async def test_a_cluster_without_policies_has_none(caplog: pytest.LogCaptureFixt
 async def test_nothing_is_known_of_a_cluster_that_does_not_answer() -> None:
     cluster = Cluster({})
     cluster.errors[GROUP] = ApiException(403, "Forbidden", "not you")
-    followed = FollowedPolicies(cluster, VALIDATING, PLURAL, ("v1",))  # type: ignore[arg-type]
+    followed = FollowedPolicies(cluster, VALIDATING, PLURAL, ("v1",))  # type: ignore[arg-type] # Cluster has what is used of the client
     task = asyncio.create_task(followed.run())
     async with asyncio.timeout(SECONDS):
         while followed.last_error is None:  # noqa: ASYNC110 - nothing tells
@@ -116,7 +116,7 @@ async def test_parameters_are_followed_while_they_are_used() -> None:
     used = {("v1", "ConfigMap")}
     cluster = Cluster({"/api/v1": [*served("configmaps", kind="ConfigMap"), *served("nodes", kind="Node", namespaced=False)]})
     cluster.objects["configmaps"] = [CONFIG_MAP]
-    params = ManagementParams(cluster, lambda: frozenset(used))  # type: ignore[arg-type]
+    params = ManagementParams(cluster, lambda: frozenset(used))  # type: ignore[arg-type] # Cluster has what is used of the client
     for _ in range(2):
         source = await params.source("v1", "ConfigMap")
         assert (source.namespaced, source.within("n"), source.within("m")) == (True, [CONFIG_MAP], [])
@@ -130,7 +130,7 @@ async def test_parameters_are_followed_while_they_are_used() -> None:
 async def test_parameters_that_cannot_be_read() -> None:
     cluster = Cluster({"/api/v1": served("configmaps", kind="ConfigMap")})
     cluster.errors["configmaps"] = ApiException(403, "Forbidden", "not you")
-    params = ManagementParams(cluster, frozenset)  # type: ignore[arg-type]
+    params = ManagementParams(cluster, frozenset)  # type: ignore[arg-type] # Cluster has what is used of the client
     with pytest.raises(NoParams, match=r"not yet synced to use for admission: .*not you"):
         await params.source("v1", "ConfigMap")
     for api_version in ("v1", "g/v1"):

@@ -160,7 +160,7 @@ async def test_watches_have_no_deadline() -> None:
 
 
 @pytest.mark.parametrize(("method", "name"), [("GET", "readOnly"), ("POST", "mutating")])
-async def test_who_gets_no_seat_in_time_is_sent_away(method: str, name: str) -> None:
+async def test_a_request_without_a_seat_in_time_is_refused(method: str, name: str) -> None:
     gate, control = Gate(), FlowControl(1, 1, queue_seconds=0.1)
     async with serving(Setup(handler=gate, flow_control=control)) as port:
         client, master = port.client(ALICE), port.client(MASTER)
@@ -217,7 +217,7 @@ async def test_a_client_that_does_not_read_loses_its_connection() -> None:
 
     async with serving(Setup(handler=answer, write_seconds=0.2)) as port:
         _, writer = await port.raw(ALICE)
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.transport.pause_reading()  # type: ignore[attr-defined] # private to the library, and not in its types
         writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
         await eventually(lambda: port.connections.requests_count > 1)
         await eventually(lambda: not port.connections.connections)
@@ -232,7 +232,7 @@ async def test_an_unused_connection_makes_room_for_a_new_one() -> None:
                 assert response.status == 200
 
 
-async def test_what_nobody_expected_is_a_500_without_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unexpected_error_is_a_500_without_its_cause(caplog: pytest.LogCaptureFixture) -> None:
     async def fail(call: Call) -> web.StreamResponse:
         raise RuntimeError("canary")
 

@@ -83,7 +83,7 @@ def unavailable(reason: str, message: str = "") -> dict[str, Any]:
         ("", "", "kubectl describe apiservice"),
     ],
 )
-async def test_what_kube_apiserver_cannot_reach_is_told_with_the_reason(reason: str, message: str, said: str) -> None:
+async def test_what_kube_apiserver_cannot_reach_is_reported_with_the_reason(reason: str, message: str, said: str) -> None:
     now = 1000.0
     registrations = Registrations(Cluster({OURS: unavailable(reason, message)}), [OURS], lambda: now)
     await registrations.look()
@@ -120,14 +120,14 @@ async def test_what_is_not_known_to_be_unavailable_is_right(status: Any) -> None
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "apply the APIService manifests"), (403, "RBAC"), (500, "HTTP status 500"), (0, "now")])
-async def test_what_cannot_be_told(status: int, said: str) -> None:
+async def test_what_cannot_be_reported(status: int, said: str) -> None:
     registrations = Registrations(Cluster({OURS: status}), [OURS])
     await registrations.look()
     assert said in registrations.report()
     assert "canary" not in registrations.report()
 
 
-async def test_it_is_told_in_readyz_and_in_a_metric_and_leaves_the_server_ready(tmp_path: Path) -> None:
+async def test_it_is_reported_in_readyz_and_in_a_metric_and_leaves_the_server_ready(tmp_path: Path) -> None:
     registrations = Registrations(Cluster({OURS: SERVICE, BMO: LOCAL}), [BMO, OURS])
     async with app_of(tmp_path, registrations=registrations) as app, client(app, None) as anybody:
         await registrations.look()

@@ -23,7 +23,7 @@ def test_a_table_has_classes_and_hosts() -> None:
     assert "WHAT IS WRONG" not in text
 
 
-def test_what_is_wrong_with_classes_and_workloads_is_told() -> None:
+def test_what_is_wrong_with_classes_and_workloads_is_reported() -> None:
     text = shown([lost()], FLEET, [workload()])
     assert "other   Unreachable   https://bmc.example.com does not answer" in text
     assert "tenant-a/web   metal   NoHostFits   0/3 hosts are available" in text

@@ -61,12 +61,12 @@ HELD = host(claim=CLAIM)
         ),
     ],
 )
-def test_each_step_is_told(old: dict[str, Any], new: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
+def test_each_step_is_reported(old: dict[str, Any], new: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
     assert list(host_events(old, new)) == expected
     assert list(host_events(new, new)) == []
 
 
-def test_a_host_that_changes_hands_unseen_is_told_twice() -> None:
+def test_a_host_that_changes_hands_unseen_is_reported_twice() -> None:
     assert [item.reason for item in host_events(HELD, host(claim=OTHER))] == ["Released", "Bound"]
 
 

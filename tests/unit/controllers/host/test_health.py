@@ -67,5 +67,5 @@ def record(status: str | None, reason: str = "", *, claimed: bool = True) -> dic
         (record("False", NOT_HEALTHY, claimed=False), record("False", NOT_HEALTHY, claimed=False), []),
     ],
 )
-def test_the_owner_is_told_once(before: dict[str, Any], after: dict[str, Any], told: list[tuple[str, str]]) -> None:
+def test_the_owner_is_informed_once(before: dict[str, Any], after: dict[str, Any], told: list[tuple[str, str]]) -> None:
     assert [(one.type, one.reason) for one in host_events(before, after)] == told

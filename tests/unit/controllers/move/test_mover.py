@@ -101,7 +101,7 @@ async def test_there_and_back_killed_after_every_write(tmp_path: Path) -> None:
         assert MOVED_TO not in (keeper["metadata"].get("annotations") or {})
 
 
-async def test_what_waits_for_a_host_is_made_anew_killed_after_every_write(tmp_path: Path) -> None:
+async def test_what_waits_for_a_host_is_made_again_killed_after_every_write(tmp_path: Path) -> None:
     async with management_clusters(tmp_path) as maker:
         source, target = await maker.cluster("source"), await maker.cluster("target")
         await source.secret("boot", userData="x")

@@ -46,7 +46,7 @@ def test_the_rest_moves(consumer: dict[str, Any] | None) -> None:
     assert plan.reason_to_stay(wl) is None
 
 
-def test_a_successor_is_valid_and_goes_on_with_the_host() -> None:
+def test_a_successor_is_valid_and_continues_with_the_host() -> None:
     wl = made(labels={"a": "b"}, annotations={"mine": "x", plan.MOVED_TO: "y", ADOPTS: "older"})
     wl["spec"]["image"]["checksumType"] = "sha256"
     new = plan.successor(wl, class_name="relay", host="h1", adopts="someone")
@@ -91,7 +91,7 @@ def test_it_lets_go_of_what_the_moves_left() -> None:
     assert "consumerRef" not in after["spec"]
 
 
-def test_secrets_go_when_nobody_names_them() -> None:
+def test_secrets_that_no_workload_names_are_deleted() -> None:
     assert plan.unused(["boot", "other"], [made()]) == ["other"]
     one, other = secret("s", "a", x="1"), secret("s", "b", x="2")
     assert plan.same_data(one, one)

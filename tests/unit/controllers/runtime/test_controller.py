@@ -182,7 +182,7 @@ async def test_the_manager_starts_in_order_and_stops_everything_on_a_failure(api
     assert caught.group_contains(ValueError, match="broken")
 
 
-async def test_a_server_that_is_away_for_a_moment_makes_nobody_unready(api: FakeApi, client: Client) -> None:
+async def test_a_server_that_is_away_for_a_moment_makes_no_controller_unready(api: FakeApi, client: Client) -> None:
     manager = Manager()
     informer = manager.informer(Informer(client, THINGS))
     task = asyncio.ensure_future(manager.run())

@@ -27,5 +27,5 @@ async def test_a_spec_that_was_changed_and_changed_back_is_not_the_hosts_failure
         return {**CHOSEN_FOR, "metadata": {**CHOSEN_FOR["metadata"], **metadata}}
 
     scheduler = Scheduler.__new__(Scheduler)
-    scheduler._cluster = SimpleNamespace(client=SimpleNamespace(find=find))  # type: ignore[assignment]
+    scheduler._cluster = SimpleNamespace(client=SimpleNamespace(find=find))  # type: ignore[assignment] # it has what is used of the cluster
     assert await scheduler._settled(CHOSEN_FOR) is settled

@@ -100,7 +100,7 @@ async def test_a_host_is_taken_through_its_life_with_the_operators_rights_only(h
         await _gone(hardware)
 
 
-async def test_stopped_at_every_write_it_goes_on(hardware: Hardware) -> None:
+async def test_stopped_at_every_write_it_continues(hardware: Hardware) -> None:
     """Stop each operator after at least one write; the next one takes over without any memory."""
     for _ in range(60):
         before = await hardware.owner.get(HOSTS, "host-0", NAMESPACE)
@@ -108,7 +108,7 @@ async def test_stopped_at_every_write_it_goes_on(hardware: Hardware) -> None:
             break
         async with hardware.simulated(speed=0.05):
             # Mypy does not infer the defaults of lambdas.
-            await hardware.until(lambda host, before=before: _version(host) != _version(before))  # type: ignore[misc]
+            await hardware.until(lambda host, before=before: _version(host) != _version(before))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
     assert _state(before) == "available"
 
 
@@ -139,7 +139,7 @@ async def test_a_reboot_is_done_once(hardware: Hardware) -> None:
         assert "reboot.metal3.io" not in host["metadata"]["annotations"]
 
 
-async def test_failures_are_told_in_events(hardware: Hardware) -> None:
+async def test_failures_are_reported_in_events(hardware: Hardware) -> None:
     await hardware.annotate(**{faults.ANNOTATION: "inspection:1"})
     async with hardware.simulated():
         host = await hardware.until_state("available")

@@ -50,7 +50,7 @@ def test_enrolment_fails_and_recovers(operation: str, error: str) -> None:
     assert lifecycle.host.metadata.annotations == {}
 
 
-def test_a_failure_without_end_lasts_until_the_annotation_goes() -> None:
+def test_a_failure_without_end_lasts_until_the_annotation_is_removed() -> None:
     lifecycle = HostLifecycle(new_host(annotations={faults.ANNOTATION: "inspection"}))
     lifecycle.run(300)
     assert lifecycle.state == "inspecting"
@@ -130,7 +130,7 @@ def test_power_fails_and_recovers() -> None:
     assert (lifecycle.status.powered_on, lifecycle.status.error_message, lifecycle.status.error_count) == (False, "", 0)
 
 
-def test_a_power_error_goes_when_its_cause_does() -> None:
+def test_a_power_error_ends_with_its_cause() -> None:
     lifecycle = provisioned()
     lifecycle.annotate(**{faults.ANNOTATION: "power"})
     lifecycle.want(online=False)

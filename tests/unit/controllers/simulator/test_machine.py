@@ -190,7 +190,7 @@ def test_deletion_while_registering_is_short() -> None:
     assert lifecycle.gone
 
 
-def test_deletion_without_credentials_goes_on() -> None:
+def test_deletion_without_credentials_continues() -> None:
     lifecycle = provisioned()
     lifecycle.secrets = {}
     lifecycle.delete()

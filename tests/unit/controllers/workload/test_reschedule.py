@@ -78,7 +78,7 @@ async def test_whenever_the_controllers_die(clusters: Late, moment: int) -> None
         assert len(clusters.bmo.log) == 1, "it was installed once"
 
 
-async def test_who_named_the_host_is_told_the_way_out(clusters: Late) -> None:
+async def test_a_workload_that_named_its_host_says_the_way_out(clusters: Late) -> None:
     async with controllers(clusters):
         await eventually(lambda: len(clusters.management.all(HOSTS)) == 3)
         for name in ("h1", "h2", "h3"):

@@ -7,7 +7,7 @@ from typing import Any
 from hack.demos.capi import _recreated
 
 
-def test_made_anew_with_the_owners_of_the_target() -> None:
+def test_made_again_with_the_owners_of_the_target() -> None:
     owner = {"apiVersion": "v1", "kind": "Cluster", "name": "c", "uid": "old-owner"}
     metadata = {"name": "m", "namespace": "a", "finalizers": ["f"], "annotations": {"k": "v"}, "ownerReferences": [owner]}
     system = {"uid": "old", "resourceVersion": "7", "creationTimestamp": "t", "generation": 3, "managedFields": []}

@@ -20,7 +20,7 @@ def test_ports_differ() -> None:
     assert len(set(reserved)) == 50
 
 
-def test_the_kernel_gives_a_reserved_port_to_nobody_else() -> None:
+def test_the_kernel_gives_a_reserved_port_to_no_other() -> None:
     reserved = {ports.reserve() for _ in range(20)}
     given = set()
     for _ in range(2000):

@@ -90,7 +90,7 @@ async def test_a_restarted_process_is_the_same_again(started: Processes, gently:
     assert not new.running()
 
 
-def test_an_unknown_name_is_told(started: Processes) -> None:
+def test_an_unknown_name_is_reported(started: Processes) -> None:
     with pytest.raises(KeyError, match="no process 'nobody' was started"):
         started.named("nobody")
 

@@ -44,7 +44,7 @@ def nobody() -> str:
     return f"http://127.0.0.1:{reserve()}"
 
 
-async def test_where_nobody_is_the_next_one_is_asked_also_to_write(etcds: list[FakeEtcd]) -> None:
+async def test_where_no_server_is_the_next_one_is_asked_also_to_write(etcds: list[FakeEtcd]) -> None:
     etcds[0].answer("/kv/txn", header(5))
     async with cluster(nobody(), etcds[0]) as made:
         assert await made.write("/kv/txn", b"{}") == header(5)
@@ -73,7 +73,7 @@ async def test_a_read_is_repeated_elsewhere_in_time(etcds: list[FakeEtcd], answe
 
 
 @pytest.mark.parametrize("answer", [DROP, NO_LEADER, HANG])
-async def test_when_none_answers_that_is_told_in_time(etcds: list[FakeEtcd], answer: Any) -> None:
+async def test_when_none_answers_that_is_reported_in_time(etcds: list[FakeEtcd], answer: Any) -> None:
     for etcd in etcds:
         etcd.answer("/kv/range", answer)
     async with cluster(*etcds, timeout=0.4) as made:
@@ -115,13 +115,13 @@ async def test_a_token_that_is_refused_again_ends_it(etcds: list[FakeEtcd]) -> N
         assert len(etcds[0].asked("/kv/txn")) == 2
 
 
-async def test_login_goes_to_who_answers(etcds: list[FakeEtcd]) -> None:
+async def test_login_uses_the_endpoint_that_answers(etcds: list[FakeEtcd]) -> None:
     etcds[0].answer("/auth/authenticate", {"token": "one"})
     async with cluster(nobody(), etcds[0], user="me") as made:
         assert made.current.token == "one"
 
 
-async def test_a_refused_login_is_told_without_the_password(etcds: list[FakeEtcd]) -> None:
+async def test_a_refused_login_is_reported_without_the_password(etcds: list[FakeEtcd]) -> None:
     words = "etcdserver: authentication failed, invalid user ID or password"
     etcds[0].answer("/auth/authenticate", Refusal(400, {"code": 3, "message": words}))
     made = Cluster([etcds[0].endpoint], tls=None, user="me", password="hunter2", timeout=2, pool=1)

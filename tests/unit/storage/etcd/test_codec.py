@@ -60,7 +60,7 @@ def test_items_come_back(key: str, value: bytes, revision: int) -> None:
     assert space.item(kv) == KeyValue(key, value, revision)
 
 
-def test_keys_of_others_that_are_no_text_are_told() -> None:
+def test_keys_of_others_that_are_no_text_are_reported() -> None:
     with pytest.raises(Corrupt, match="prefix of its own"):
         Keyspace(b"").item({"key": b64(b"\xff"), "mod_revision": "1"})
 

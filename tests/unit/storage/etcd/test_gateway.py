@@ -203,7 +203,7 @@ async def test_the_token_goes_along(etcd: FakeEtcd) -> None:
 
 
 @pytest.mark.parametrize("answer", [Refusal(502, b"<html>Bad Gateway"), Refusal(200, b"<html>Welcome")])
-async def test_a_proxy_in_between_is_told(etcd: FakeEtcd, answer: Refusal) -> None:
+async def test_a_proxy_in_between_is_reported(etcd: FakeEtcd, answer: Refusal) -> None:
     etcd.answer("/kv/range", answer)
     async with gateway(etcd) as ours:
         with pytest.raises((Refused, Broken)) as caught:
@@ -261,7 +261,7 @@ def test_what_is_no_endpoint_is_refused(given: Any, tls: bool) -> None:
     assert "secret" not in str(caught.value)
 
 
-async def test_a_caller_that_does_not_go_on_keeps_no_connection_from_others(etcd: FakeEtcd) -> None:
+async def test_a_caller_that_does_not_continue_keeps_no_connection_from_others(etcd: FakeEtcd) -> None:
     etcd.answer("/kv/range", header(7), header(7))
     async with gateway(etcd, pool=1) as ours:
         stopped = ours.call("/kv/range", b"{}", 5)

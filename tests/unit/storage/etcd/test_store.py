@@ -75,7 +75,7 @@ async def test_a_limit_is_kept_over_pages(etcd: FakeEtcd, store: EtcdStore) -> N
     assert [(limit, revision) for _, _, limit, revision in ranges(etcd)] == [(100, 7), (600, 7)]
 
 
-async def test_a_list_that_compaction_overtakes_begins_anew(etcd: FakeEtcd, store: EtcdStore) -> None:
+async def test_a_list_that_compaction_overtakes_begins_again(etcd: FakeEtcd, store: EtcdStore) -> None:
     etcd.watches.append(compacted_at_10)
     etcd.answer("/kv/range", page(0, more=True), COMPACTED, page(0, revision=12, more=True), page(1, revision=13))
     whole = await store.list("/")

@@ -32,7 +32,7 @@ def test_everything_is_verified(tmp_path: Path) -> None:
 def test_our_authority_replaces_the_systems(tmp_path: Path) -> None:
     context = Credentials(write(tmp_path, Authority("ca"))).context()
     # Typeshed's type is vaguer than the value.
-    assert [dict(part[0] for part in ca["subject"])["commonName"] for ca in context.get_ca_certs()] == ["ca"]  # type: ignore[misc]
+    assert [dict(part[0] for part in ca["subject"])["commonName"] for ca in context.get_ca_certs()] == ["ca"]  # type: ignore[misc] # the subject of this certificate is one of pairs
 
 
 def test_renewed_files_are_taken(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_while_files_are_half_replaced_the_old_ones_serve(tmp_path: Path) -> Non
     assert credentials.context() is not old
 
 
-def test_what_cannot_be_loaded_at_first_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_at_first_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         Credentials(TLS(tmp_path / "none.crt"))
 

@@ -77,7 +77,7 @@ def starts(*etcds: FakeEtcd) -> list[str]:
     return [ask["create_request"]["start_revision"] for etcd in etcds for ask in etcd.asked("/watch") if "create_request" in ask]
 
 
-async def test_it_goes_on_behind_the_last_complete_revision(etcd: FakeEtcd) -> None:
+async def test_it_continues_behind_the_last_complete_revision(etcd: FakeEtcd) -> None:
     async def first(socket: Socket) -> None:
         await socket.next()
         await socket.send(created(9), events(event("/a", b"v", 6), event("/a", b"v", 7), event("/b", b"v", 8), fragment=True))
@@ -132,7 +132,7 @@ async def test_it_asks_for_its_prefix_only(etcd: FakeEtcd) -> None:
     await store.close()
 
 
-async def test_progress_is_asked_for_until_it_is_told(etcd: FakeEtcd) -> None:
+async def test_progress_is_asked_for_until_it_is_reported(etcd: FakeEtcd) -> None:
     """Ask for progress repeatedly, because etcd says nothing while the watch is behind."""
 
     async def script(socket: Socket) -> None:
@@ -274,7 +274,7 @@ async def test_the_oldest_revision_is_found_by_a_watch(etcd: FakeEtcd) -> None:
     await store.close()
 
 
-async def test_the_future_is_told_by_all_members_together(etcd: FakeEtcd) -> None:
+async def test_the_future_is_reported_by_all_members_together(etcd: FakeEtcd) -> None:
     async def behind(socket: Socket) -> None:
         await socket.next()
         await socket.send(created(5))

@@ -64,7 +64,7 @@ def test_a_lost_previous_value_is_read_again(lost: dict[str, Any]) -> None:
     assert decoder.complete == 5
 
 
-def test_compaction_is_told() -> None:
+def test_compaction_is_reported() -> None:
     with pytest.raises(Compacted) as caught:
         fresh(3).feed({"result": {"header": {}, "canceled": True, "compact_revision": "8"}})
     assert (caught.value.revision, caught.value.oldest) == (3, 8)

@@ -58,7 +58,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
         yield store
 
 
-async def test_what_stores_more_is_refused_and_reads_and_watches_go_on(store: SQLiteStore) -> None:
+async def test_what_stores_more_is_refused_and_reads_and_watches_continue(store: SQLiteStore) -> None:
     keys = await fill(store)
     assert LIMIT * 3 // 4 < len(keys) * SIZE < LIMIT
     last = await store.current_revision()
@@ -215,7 +215,7 @@ async def test_the_last_of_a_disk_is_left_for_deletions(tmp_path: Path, monkeypa
         assert not store.usage().full
 
 
-async def test_a_disk_without_any_room_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_disk_without_any_room_is_reported_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
         revision = await put(store, "/a")
         connection.fail["COMMIT"] = error(13, "database or disk is full")

@@ -142,7 +142,7 @@ async def test_a_look_by_another_program_takes_nothing_away(tmp_path: Path) -> N
             assert (tmp_path / "db-wal").exists(), "the store writes to a file without a name"
 
 
-async def test_a_missing_directory_is_told(tmp_path: Path) -> None:
+async def test_a_missing_directory_is_reported(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "none" / "db")
     with pytest.raises(Unavailable, match="check that its directory exists"):
         await store.start()

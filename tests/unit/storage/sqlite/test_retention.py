@@ -35,7 +35,7 @@ def test_what_is_young_or_recent_stays(steps: list[tuple[float, int]], seconds: 
         assert target == max(0, revision - most, min(old, revision - least))
 
 
-async def test_old_history_goes_by_itself(tmp_path: Path) -> None:
+async def test_old_history_is_removed_by_itself(tmp_path: Path) -> None:
     retention = Retention(seconds=0, least=5, interval=0.02)
     async with opened(SQLiteStore(tmp_path / "db", synchronous="off", retention=retention)) as store:
         first = await put(store, "/a")
@@ -74,7 +74,7 @@ def test_history_has_no_more_bytes_than_allowed(sizes: list[int], most: int) -> 
             assert kept + max(sizes) + most // 64 >= min(most, sum(sizes[:revision])) - max(sizes)
 
 
-async def test_large_history_goes_at_once(tmp_path: Path) -> None:
+async def test_large_history_is_removed_at_once(tmp_path: Path) -> None:
     retention = Retention(size=10_000_000, interval=3600)
     async with opened(SQLiteStore(tmp_path / "db", synchronous="off", retention=retention)) as store:
         for _ in range(200):

@@ -33,7 +33,7 @@ async def test_commits_that_wait_share_a_transaction(tmp_path: Path, monkeypatch
         assert connection.ran.count("COMMIT") == connection.ran.count("BEGIN IMMEDIATE")
 
 
-async def test_one_commit_waits_for_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_commit_waits_for_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
         connection.ran.clear()
         await put(store, "/1", "/2", "/3")
@@ -97,7 +97,7 @@ async def test_a_commit_that_fails_is_not_there(tmp_path: Path, monkeypatch: pyt
         assert [event.key for event in await collect(store, "/", revision, after)] == ["/c"]
 
 
-async def test_a_commit_that_fails_but_is_there_is_told_to_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_commit_that_fails_but_is_there_is_reported_to_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
         revision = await put(store, "/a")
         connection.late, connection.fail["COMMIT"] = True, error(sqlite3.SQLITE_IOERR)

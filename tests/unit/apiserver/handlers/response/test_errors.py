@@ -38,7 +38,7 @@ def test_a_full_storage_is_told_apart_from_one_that_does_not_answer() -> None:
     assert (found.retry_after or 0) > (unknown.retry_after or 0)
 
 
-def test_an_error_is_told_in_json_to_whom_takes_nothing_of_ours() -> None:
+def test_an_error_is_in_json_for_clients_that_take_nothing_of_ours() -> None:
     call = Call(make_mocked_request("GET", "/x", headers={"Accept": "application/cbor"}))
     call.warnings.append('careful:\n"this"')
     response = render(too_many_requests("too many", 7), call)

@@ -55,8 +55,7 @@ class Reader:
 
 
 def collection() -> Collection[Entry]:
-    # These tests decode nothing.
-    made: Collection[Entry] = Collection(PREFIX, lambda key, value, revision: None)  # type: ignore[arg-type, return-value]
+    made: Collection[Entry] = Collection(PREFIX, lambda key, value, revision: None)  # type: ignore[arg-type, return-value] # nothing is decoded
     made.reset(1)
     return made
 
@@ -116,7 +115,7 @@ async def test_one_without_room_is_left_out_and_may_come_back() -> None:
         assert (slow.rounds, other.rounds) == ([[2, 3], [4]], [[2], [3], [4]])
 
 
-async def test_it_rests_when_nobody_follows_and_begins_anew() -> None:
+async def test_it_rests_without_followers_and_begins_again() -> None:
     items = collection()
     async with following(items, 1):
         pass
@@ -128,7 +127,7 @@ async def test_it_rests_when_nobody_follows_and_begins_anew() -> None:
         assert reader.rounds == [[2, 3]]
 
 
-async def test_the_end_of_the_storage_is_told_to_all() -> None:
+async def test_the_end_of_the_storage_is_reported_to_all() -> None:
     items = collection()
     async with following(items, 2) as (_, readers):
         items.close("over")

@@ -22,7 +22,7 @@ def test_what_waits_is_bounded_and_who_has_most_is_cut_first(sizes: list[tuple[s
     with ExitStack() as stack:
         for number, (user, size) in enumerate(sizes):
             there[number] = user, size
-            stack.enter_context(unread.waiting(user, size, lambda number=number: cut(number)))  # type: ignore[misc]
+            stack.enter_context(unread.waiting(user, size, lambda number=number: cut(number)))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
             assert unread.size == sum(size for _, size in there.values()) <= 100
     assert unread.size == 0
 

@@ -34,7 +34,7 @@ def test_a_report_ends_a_charge_only_where_others_can_have_the_host(charge: Any,
     assert charge_by_report(charge, status) == after
 
 
-def test_a_workload_that_goes_on_leaves_no_charge() -> None:
+def test_a_workload_that_continues_leaves_no_charge() -> None:
     host = {"spec": {"claimRef": CHARGE, "view": {"annotations": {"capm3.metal3.io/unhealthy": ""}}}}
     assert charge_of(host, {"metadata": {}}) is None
     assert charge_of(host, {"metadata": {"deletionTimestamp": "now"}}) == {**CHARGE, "unhealthy": True}

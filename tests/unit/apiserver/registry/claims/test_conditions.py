@@ -123,7 +123,7 @@ def test_derived_times_change_with_the_status_alone() -> None:
     assert (found["Provisioned"]["lastTransitionTime"], found["Manageable"]["lastTransitionTime"]) == (NOW, EARLY)
 
 
-def test_an_error_is_told_in_derived_conditions_too() -> None:
+def test_an_error_is_reported_in_derived_conditions_too() -> None:
     reported = {"operationalStatus": "error", "errorMessage": "it is broken", "provisioning": {"state": "provisioning"}}
     found = {item["type"]: item for item in of_state(reported, "provisioning")}
     assert (found["Ready"]["reason"], found["Ready"]["message"]) == ("Error", "it is broken")

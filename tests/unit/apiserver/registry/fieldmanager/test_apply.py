@@ -104,7 +104,7 @@ def test_an_applier_without_fields_is_no_manager() -> None:
     assert list(owners(applied(live, thing()))) == ["Update ben"]
 
 
-def test_conflicts_are_told_with_their_owners() -> None:
+def test_conflicts_are_reported_with_their_owners() -> None:
     live = updated(None, thing({"image": "a", "replicas": 1}))
     live = applied(live, thing({"tags": ["a"], "args": ["x"]}), "cleo")
     live = {**live, "status": {"phase": "x"}}
@@ -121,7 +121,7 @@ def test_conflicts_are_told_with_their_owners() -> None:
     }
 
 
-def test_one_conflict_is_told_in_a_line() -> None:
+def test_one_conflict_is_reported_in_a_line() -> None:
     live = updated(None, thing({"image": "a"}), subresource="status", reset=FieldSet({}))
     with pytest.raises(ApplyConflict) as caught:
         applied(live, thing({"image": "b"}))

@@ -33,7 +33,7 @@ def test_a_long_name_is_refused_by_its_bytes() -> None:
     ]
 
 
-def test_characters_that_cannot_be_printed_are_told_with_their_place() -> None:
+def test_characters_that_cannot_be_printed_are_reported_with_their_place() -> None:
     assert manager_causes("é\u0007b\u200b") == [
         {
             "reason": "FieldValueInvalid",

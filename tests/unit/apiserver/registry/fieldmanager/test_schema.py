@@ -110,6 +110,6 @@ def test_keys_may_have_defaults() -> None:
         ({**objects(), "x-kubernetes-map-type": "set"}, r'\.field has x-kubernetes-map-type "set"'),
     ],
 )
-def test_wrong_schemas_are_told(schema: dict[str, Any], told: str) -> None:
+def test_wrong_schemas_are_reported(schema: dict[str, Any], told: str) -> None:
     with pytest.raises(SchemaError, match=told):
         field(schema)

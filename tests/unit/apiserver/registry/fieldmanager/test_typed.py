@@ -219,12 +219,12 @@ def test_what_fits_is_valid(obj: Object) -> None:
         (1, ".spec: expected map, got 1"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(spec: Any, told: str) -> None:
+def test_what_does_not_fit_is_reported_with_its_place(spec: Any, told: str) -> None:
     with pytest.raises(SchemaMismatch, match=told):
         validate(THING, {"spec": spec})
 
 
-def test_all_that_does_not_fit_is_told() -> None:
+def test_all_that_does_not_fit_is_reported() -> None:
     with pytest.raises(SchemaMismatch) as caught:
         validate(THING, {"spec": {"image": 1, "more": 2}})
     assert [path for path, _ in caught.value.errors] == [".spec.image", ".spec.more"]

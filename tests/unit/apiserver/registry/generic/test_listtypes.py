@@ -37,5 +37,5 @@ def test_numbers_and_text_are_not_the_same() -> None:
 
 
 @given(st.lists(st.text(max_size=2)))
-def test_every_repetition_is_told_once(tags: list[str]) -> None:
+def test_every_repetition_is_reported_once(tags: list[str]) -> None:
     assert len(fields(tags=tags)) == len(tags) - len(set(tags))

@@ -65,7 +65,7 @@ class Choosing:
         return {**new, "spec": {**new["spec"], "failureDomain": "chosen"}}
 
 
-async def test_what_admission_changes_is_nobodys_and_it_is_told_what_is_whose(registries: Registries) -> None:
+async def test_what_admission_changes_is_nobodys_and_it_learns_what_is_whose(registries: Registries) -> None:
     registries.workloads.admission = admission = Choosing()
     made = await registries.workloads.create(by("creator"), "ns", workload(online=True))
     assert made.object()["spec"]["failureDomain"] == "chosen"
@@ -78,7 +78,7 @@ async def test_what_admission_changes_is_nobodys_and_it_is_told_what_is_whose(re
     assert "f:failureDomain" in owners(applied.object())[("applier", "Apply", "")]["f:spec"], "there is nobody to conflict with"
 
 
-async def test_conflicting_appliers_are_told_of_each_other(registries: Registries) -> None:
+async def test_conflicting_appliers_learn_of_each_other(registries: Registries) -> None:
     await registries.workloads.apply(by("one"), "ns", "w", workload(failureDomain="a"), force=False)
     with pytest.raises(ApiError) as refused:
         await registries.workloads.apply(by("two"), "ns", "w", workload(failureDomain="b"), force=False)

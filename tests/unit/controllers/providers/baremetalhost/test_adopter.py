@@ -235,7 +235,7 @@ async def test_a_namespace_of_capm3_there_and_back_killed_after_every_write(tmp_
         assert lives > 2
 
 
-async def test_a_mark_is_removed_that_nobody_used(tmp_path: Path) -> None:
+async def test_an_unused_mark_is_removed(tmp_path: Path) -> None:
     async with clusters(tmp_path, NAMESPACE) as (hardware, cluster):
         capm3(hardware)
         await eventually(lambda: known(cluster))

@@ -107,7 +107,7 @@ def class_(**spec: Any) -> dict[str, Any]:
         ({}, {"className": ["a"], "hostSelector": "none"}, "no Workload"),
     ],
 )
-def test_a_record_gives_nobody_what_the_class_does_not_allow(rules: Any, recorded: Any, word: str) -> None:
+def test_a_record_gives_no_tenant_what_the_class_does_not_allow(rules: Any, recorded: Any, word: str) -> None:
     bmh = lost(**{names.RECORD: record_of(workload("w", **{"image": IMAGE, **recorded}), "ns-a")})
     if "customDeploy" in recorded:
         del bmh["spec"]["image"]
@@ -147,7 +147,7 @@ def test_a_consumer_that_cannot_exist_is_not_recovered() -> None:
         (HOST, {"status": {"host": {"name": "other"}}}, NAMESPACES, "another host"),
     ],
 )
-def test_what_is_in_the_way_is_told(host: Any, found: Any, namespaces: Any, word: str) -> None:
+def test_what_is_in_the_way_is_reported(host: Any, found: Any, namespaces: Any, word: str) -> None:
     bmh = lost(**{names.RECORD: record_of(workload("w"), "ns-a")})
     assert word in (plan.obstacle(bmh, host, found, namespaces) or "")
     assert plan.obstacle(bmh, HOST, None, NAMESPACES) is None

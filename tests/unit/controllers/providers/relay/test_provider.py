@@ -72,7 +72,7 @@ async def test_a_claim_there_is_reported_as_it_is(source: Upstream) -> None:
     assert host.held["annotations"] == {"mine": "y"}
 
 
-async def test_a_consumer_that_moved_here_goes_on_with_its_host(source: Upstream) -> None:
+async def test_a_consumer_that_moved_here_continues_with_its_host(source: Upstream) -> None:
     source.api.edit(
         BMH, "h1", {"spec": {"consumerRef": machine("m"), "image": {"url": "http://images.example/os", "checksum": "abc"}}}, NAMESPACE
     )
@@ -220,7 +220,7 @@ async def test_a_refused_write_is_trouble_and_loses_nothing(source: Upstream) ->
         await eventually(lambda: source.runs("h1"))
         for code in (429, 500, 403):
             # Mypy does not infer the defaults of lambdas.
-            source.api.fail = lambda verb, path, code=code: Failure(code, "Trouble")  # type: ignore[misc]
+            source.api.fail = lambda verb, path, code=code: Failure(code, "Trouble")  # type: ignore[misc] # mypy does not infer the defaults of lambdas
             with pytest.raises(Exception, match=str(code)):
                 await provider.apply(claim("w", host.source, image="http://images.example/new"))
         source.come_back()
@@ -236,7 +236,7 @@ async def test_trouble_says_since_when(source: Upstream) -> None:
         assert provider.problem().message == problem.message  # type: ignore[union-attr] # it has one
 
 
-async def test_new_credentials_are_a_new_provider_that_goes_on(source: Upstream) -> None:
+async def test_new_credentials_are_a_new_provider_that_continues(source: Upstream) -> None:
     async with running(source) as (provider, _):
         [host] = list(provider.hosts())
         await provider.apply(claim("w", host.source))

@@ -34,7 +34,7 @@ class NovaCloud(Cloud):
 
     remembers, kinds, region, other_region = False, ("m1.small", "m1.medium"), "RegionOne", "RegionTwo"
     # No harness changes it.
-    keys = {"applicationCredentialId": b"credential", "applicationCredentialSecret": b"canary-secret"}  # noqa: RUF012
+    keys = {"applicationCredentialId": b"credential", "applicationCredentialSecret": b"canary-secret"}  # noqa: RUF012 - read only, as in every harness
 
     def __init__(self, proxy: FaultProxy, simulation: OpenStackCloud) -> None:
         super().__init__(proxy, driver="openstack")

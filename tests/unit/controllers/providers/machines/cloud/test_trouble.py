@@ -116,7 +116,7 @@ async def test_an_answer_that_was_lost_makes_no_second_machine(source: Cloud) ->
         assert [item.name for item in source.instances()] == ["mine"]
 
 
-async def test_two_replicas_made_one_each_and_one_goes(source: Cloud) -> None:
+async def test_two_replicas_made_one_each_and_one_is_deleted(source: Cloud) -> None:
     async with running(source) as (provider, _):
         request = claim("w", only(provider))
         await applied(provider, request, lambda: provider.applied(request) is not None)
@@ -139,7 +139,7 @@ async def test_a_machine_terminated_behind_our_back_is_not_made_again(source: Cl
     had = {**request.workload, "status": {"phase": "Running"}}
     async with running(source) as (provider, _):
         gone = await provider.apply(dataclasses.replace(request, workload=had))
-        assert gone.bound.reason == "HostGone", "controllers that start anew know it from the Workload's status"
+        assert gone.bound.reason == "HostGone", "controllers that start again know it from the Workload's status"
         assert source.instances() == []
 
 
@@ -230,7 +230,7 @@ async def test_two_classes_over_one_account_do_not_touch_each_others_machines(so
             await applied(second, other, lambda: second.applied(other) is not None)
             assert len(source.instances()) == 2
             # Each provider sees its own machine.
-            assert [host(provider).consumer.name for provider in (first, second)] == ["w", "other"]  # type: ignore[union-attr]
+            assert [host(provider).consumer.name for provider in (first, second)] == ["w", "other"]  # type: ignore[union-attr] # both have one
             await released(second, other)
             assert (await first.apply(request)).bound.status is True
         assert source.runs("small-0") == "http://images.example/os"
@@ -257,7 +257,7 @@ async def test_two_clusters_that_claim_one_slot_at_once_leave_one_machine(source
         assert [item.id for item in source.instances()] == [left.id]
 
 
-async def test_credentials_that_cannot_work_are_told_at_once(source: Cloud) -> None:
+async def test_credentials_that_cannot_work_are_reported_at_once(source: Cloud) -> None:
     (first, *_), good = source.keys, dict(source.credentials)
     for broken, told in (({first: b"x"}, "missing: "), ({**good, first: b"\xff"}, "not text"), ({**good, first: b"a\nb"}, "line breaks")):
         source.credentials = broken

@@ -144,7 +144,7 @@ def test_a_free_host_fits_what_its_flavor_promises() -> None:
         assert not fits(requirements=more), more
 
 
-def test_the_owner_is_told_when_the_class_has_gone_on_without_a_machine() -> None:
+def test_the_owner_learns_when_the_class_continues_without_a_machine() -> None:
     machine = Machine(Slot("small", 1), OURS, flavor(), "provisioned")
 
     def reason(*offered: Flavor, **changes: Any) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from controllers.providers.testing import eventually
 QUOTA, OTHER = ("QuotaExceeded", "raise it"), ("NoCapacity", "wait")
 
 
-async def test_trouble_is_told_once_and_looked_at_again() -> None:
+async def test_trouble_is_reported_once_and_looked_at_again() -> None:
     seen: list[str] = []
     requeuer = SlotRequeuer(seen.append)
     requeuer.failed("a", QUOTA, retry_after=3600)

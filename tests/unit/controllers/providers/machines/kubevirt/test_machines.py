@@ -63,7 +63,7 @@ async def test_a_running_machine_has_its_promised_macs_and_its_addresses(source:
         assert template["networks"] == [{"name": "eth0", "pod": {}}, {"name": "eth1", "multus": {"networkName": "team/storage"}}]
 
 
-async def test_everything_made_goes_with_its_machine(source: KubeVirt) -> None:
+async def test_everything_made_is_deleted_with_its_machine(source: KubeVirt) -> None:
     async with booted(source):
         owner = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "name": source.vm()["metadata"]["name"]}
         for made in (*source.api.all(DV), *source.api.all(SECRETS)):
@@ -141,7 +141,7 @@ async def test_another_checksum_of_what_runs_is_no_reason_to_install_it_again(so
         assert [disk["metadata"]["uid"] for disk in source.api.all(DV)] == [before["metadata"]["uid"]]
 
 
-async def test_a_replaced_image_is_told_as_replacing(source: KubeVirt) -> None:
+async def test_a_replaced_image_is_reported_as_replacing(source: KubeVirt) -> None:
     async with booted(source) as (provider, _):
         source.simulation.hold = True
         told = await provider.apply(request(provider, image="http://images.example/new"))

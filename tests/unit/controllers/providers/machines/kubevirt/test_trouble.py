@@ -136,7 +136,7 @@ async def test_a_busy_cluster_is_tried_again(source: KubeVirt, api: FakeApi, fai
         assert len(api.all(VM)) == len(api.all(DV)) == 1
 
 
-async def test_a_cluster_that_hangs_holds_up_nobody_who_waits_no_longer(source: KubeVirt, api: FakeApi) -> None:
+async def test_a_cluster_that_hangs_keeps_no_cancelled_caller_waiting(source: KubeVirt, api: FakeApi) -> None:
     async with running(source) as (provider, _):
         hanging = asyncio.Event()
 
@@ -156,7 +156,7 @@ async def test_a_cluster_that_hangs_holds_up_nobody_who_waits_no_longer(source: 
         assert source.leftovers() == []
 
 
-async def test_another_process_goes_on_where_one_was_killed(source: KubeVirt, api: FakeApi) -> None:
+async def test_another_process_continues_where_one_was_killed(source: KubeVirt, api: FakeApi) -> None:
     """Let each provider do one write; the next one continues from what is there."""
     for killed in range(20):
         async with running(source) as (provider, _):
