@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.build import Build
 from apiserver.cli.logs import FORMATS, LEVELS, MOST, log_to
-from apiserver.cli.running import UsageError
 from apiserver.client.text import printable
 
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     # No value of an option before the command equals a command's name.
     arguments = parser(next((word for word in given if word in COMMANDS), None)).parse_args(given)
+    from apiserver.cli.running import UsageError  # --version and --help end above, without asyncio
+
     log_to(arguments.log_level, arguments.log_format)
     try:
         status: int = arguments.run(arguments)

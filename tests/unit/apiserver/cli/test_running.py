@@ -178,7 +178,7 @@ def test_what_needs_no_command_imports_none(argument: str) -> None:
         "import sys; from apiserver.cli.main import main\n"
         f"try: main([{argument!r}])\n"
         "except SystemExit: pass\n"
-        "heavy = {'aiohttp', 'pydantic', 'kubernetes_asyncio', 'cryptography', 'controllers', 'storage'} & set(sys.modules)\n"
+        "heavy = {'aiohttp', 'asyncio', 'pydantic', 'kubernetes_asyncio', 'cryptography', 'controllers', 'storage'} & set(sys.modules)\n"
         "sys.exit(f'imported: {sorted(heavy)}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
