@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from apiserver.apis.names import CLAIMED_THROUGH, FAILURE_DOMAIN, GROUP, IN_USE_FINALIZER, RELEASE_FINALIZER, TEMPLATE_REVISION, VERSION
 from apiserver.client.objects import Resource
+
+if TYPE_CHECKING:
+    from apiserver.client.client import Client
 
 __all__ = [
     "CLAIMED_THROUGH",
@@ -19,6 +24,7 @@ __all__ = [
     "TEMPLATE_REVISION",
     "VERSION",
     "WORKLOADS",
+    "served_views",
     "views",
 ]
 
@@ -33,3 +39,10 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 def views(group: str = "metal3.io") -> Resource:
     """Return the BareMetalHost view in the group under which this management cluster serves it."""
     return Resource(group, VERSION, "baremetalhosts", "BareMetalHost")
+
+
+async def served_views(client: Client) -> Resource:
+    """Return the view as a cluster serves it: in the project's own group if BMO has the other."""
+    served = await client.request("GET", f"/apis/{GROUP}/{VERSION}")
+    own = any(resource["name"] == "baremetalhosts" for resource in served.get("resources") or ())
+    return views(GROUP if own else "metal3.io")

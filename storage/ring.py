@@ -112,10 +112,6 @@ class Ring(Generic[E]):
             self._unread = False
             self._wake()
 
-    def raise_floor(self, revision: int) -> None:
-        """Refuse new subscriptions after an older revision. Existing ones continue."""
-        self.floor = max(self.floor, revision)
-
     def reset(self, revision: int) -> None:
         """Drop all entries and continue from `revision`. Every present reader gets Compacted."""
         # skip one position, so that even a reader that had read everything is behind now

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from apiserver.client.client import Client
-    from apiserver.client.objects import Resource
 
 TAKEN_BY = f"{kinds.GROUP}/workload-uid"
 """A label of a view that a relay has claimed: the uid of the relay's Workload."""
@@ -210,7 +209,7 @@ class Mover:
 
     async def _came_from(self, host: Object, workload: Object) -> bool:
         """Return whether the Workload has its host through a relay of the target cluster."""
-        view = await self._target.find(await self._views(self._target), host["name"], self._namespace)
+        view = await self._target.find(await kinds.served_views(self._target), host["name"], self._namespace)
         return view is not None and uid_of(view) == host["uid"] and labels_of(view).get(TAKEN_BY) == uid_of(workload)
 
     async def _up(self, workload: Object, host: Object) -> None:
@@ -224,7 +223,7 @@ class Mover:
             raise Blocked(f"it has no predecessor there: the host {host['name']} would have to be released, which is not a move")
         await self._copy_secrets(workload)
         view = await self._view(self._target, host["name"])
-        resource = await self._views(self._target)
+        resource = await kinds.served_views(self._target)
         await self._target.patch(resource, host["name"], plan.giving_back_patch(view, workload), self._namespace)
         for keeper in (await self._target.list_all(kinds.WORKLOADS, self._namespace))[0]:
             has = ((keeper.get("status") or {}).get("host") or {}).get("uid") == host["uid"]
@@ -291,14 +290,7 @@ class Mover:
         return made
 
     async def _view(self, client: Client, name: str) -> Object:
-        return await client.get(await self._views(client), name, self._namespace)
-
-    async def _views(self, client: Client) -> Resource:
-        """Return the BareMetalHost view of a cluster, in the project's own group if BMO has the
-        other."""
-        served = await client.request("GET", f"/apis/{kinds.GROUP}/{kinds.VERSION}")
-        own = any(resource["name"] == "baremetalhosts" for resource in served.get("resources") or ())
-        return kinds.views(kinds.GROUP if own else "metal3.io")
+        return await client.get(await kinds.served_views(client), name, self._namespace)
 
     async def _until(self, check: Callable[[], Awaitable[Object | bool | None]], what: str) -> Object | bool:
         """Wait until the check returns something. Raises Blocked after the timeout."""

@@ -139,7 +139,7 @@ class MemoryStore(Store):
         if revision > self.data.revision:
             raise FutureRevision(revision, self.data.revision)
         self.data.compacted = max(self.data.compacted, revision)
-        ring.raise_floor(self.data.compacted)
+        ring.floor = max(ring.floor, self.data.compacted)
 
     def _check(self) -> Ring[Event]:
         if not self._open or self._ring is None:

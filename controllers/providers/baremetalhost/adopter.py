@@ -171,7 +171,7 @@ class Adopter:
         workload = await self._management.find(kinds.WORKLOADS, wanted.workload, wanted.namespace) if wanted.workload else None
         if workload is not None and host is not None and (host["spec"].get("claimRef") or {}).get("uid") == uid_of(workload):
             return None
-        resource = await self._views()
+        resource = await kinds.served_views(self._management)
         if not wanted.workload and resource.group != "metal3.io":
             return (
                 f"this management cluster serves views as {resource.plural}.{resource.group}, and has real hosts of its own: "
@@ -180,12 +180,6 @@ class Adopter:
         view = await self._management.find(resource, name_of(bmh), wanted.namespace)
         described = plan.workload_of(bmh, wanted, self._class, secrets=False)
         return plan.name_conflict(described, workload, view, host, wanted)
-
-    async def _views(self) -> Resource:
-        """Return the view, in the project's own group if BMO has the other."""
-        served = await self._management.request("GET", f"/apis/{kinds.GROUP}/{kinds.VERSION}")
-        own = any(resource["name"] == "baremetalhosts" for resource in served.get("resources") or ())
-        return kinds.views(kinds.GROUP if own else "metal3.io")
 
     async def _secrets(self, bmh: Object, wanted: Adoption) -> list[Object]:
         """Return the secrets of the real host to copy to the tenant's namespace."""
@@ -258,7 +252,7 @@ class Adopter:
             # The controllers create it again with the identity. Only its history would be lost: no claim uses it.
             await self._delete(kinds.HOSTS, host)
             return False
-        view = await self._management.find(await self._views(), name_of(bmh), wanted.namespace)
+        view = await self._management.find(await kinds.served_views(self._management), name_of(bmh), wanted.namespace)
         return view is not None and uid_of(view) == uid_of(bmh)
 
     # The way back:

@@ -96,7 +96,7 @@ def test_one_cannot_subscribe_outside() -> None:
     with pytest.raises(Compacted):
         ring.subscribe(9)
     ring.advance(20)
-    ring.raise_floor(15)
+    ring.floor = 15
     with pytest.raises(Compacted):
         ring.subscribe(14)
     assert ring.subscribe(15).take() == []
