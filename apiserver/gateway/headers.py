@@ -57,12 +57,15 @@ def credential(headers: CIMultiDictProxy[str]) -> tuple[str, bool]:
     """Return the caller's bearer token, and whether it is in the WebSocket protocol instead of
     Authorization. The token is "" if there is none.
 
+    kube-apiserver reads the protocol of requests for a WebSocket only. Without one, it would take
+    the caller for anonymous.
+
     Raises ApiError for more than one credential, because two readers could choose differently."""
     given, protocols = headers.getall("Authorization", ()), list(_token_protocols(headers))
     if len(given) + len(protocols) > 1:
         raise bad_request("the request has more than one credential: send one Authorization header, or one token as WebSocket protocol")
-    if protocols:
-        return _decoded(protocols[0]), True
+    if protocols and not given:
+        return (_decoded(protocols[0]), True) if upgrade_of(headers).lower() == "websocket" else ("", False)
     return (bearer(given[0]) if given else ""), False
 
 

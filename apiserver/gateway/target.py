@@ -27,6 +27,8 @@ RESOURCE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 VERSION = re.compile(r"[a-z0-9]+")
 SPECIAL = ("watch", "proxy")
 """Words in the place of a resource by which old clients ask for a verb (RequestInfoFactory)."""
+NAMESPACES = "namespaces"
+"""The word before a namespace, which is a resource of the core group only."""
 STREAMS = frozenset({"attach", "exec", "log", "portforward", "proxy"})
 """Subresources that may last for hours (kube-apiserver's LongRunningRequestCheck)."""
 UPGRADES = frozenset({"attach", "exec", "portforward", "proxy"})
@@ -102,7 +104,7 @@ def _document(method: str, parts: list[str], groups: tuple[str, str]) -> str:
 def _in_group(parts: list[str], info: RequestInfo, group: str, kinds: Collection[str]) -> Target:
     """Return the target of a request for the view's group, in whatever case it is written."""
     known = parts[1] == group and info.is_resource and RESOURCE.fullmatch(info.resource)
-    if not known or info.resource in SPECIAL or info.resource in kinds:
+    if not known or info.resource in (*SPECIAL, NAMESPACES, *kinds):
         return Target(Part.VIEW, info)
     return _passed(info, {})
 

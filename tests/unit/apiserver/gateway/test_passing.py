@@ -50,6 +50,8 @@ async def test_front_proxies_headers_do_not_pass(tmp_path: Path) -> None:
         {"Sec-WebSocket-Protocol": PROTOCOL},
         {"Sec-WebSocket-Protocol": f"{PROTOCOL}%%%"},
         {"Sec-WebSocket-Protocol": in_protocol("wrong")},
+        # kube-apiserver reads no token there unless a WebSocket is asked for.
+        {"Sec-WebSocket-Protocol": in_protocol("tenant-token")},
     ],
 )
 async def test_nobody_is_anonymous(gateway: Running, headers: dict[str, str]) -> None:
@@ -121,6 +123,99 @@ async def test_a_body_whose_end_two_readers_could_see_elsewhere_is_refused(gatew
     answer = await gateway.raw(head + BEARER + line + b"\r\n" + smuggled)
     assert answer[:13] in (b"HTTP/1.0 400 ", b"HTTP/1.1 400 "), answer
     assert gateway.cluster.seen == []
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Content-Length: 4, 4\r\n",
+        b"Content-Length: 0x4\r\n",
+        b"Content-Length: -1\r\n",
+        b"Content-Length: 4\r\nContent-Length: 4\r\n",
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding: identity, chunked\r\nTransfer-Encoding: x\r\n",
+        b"Transfer-Encoding:\x0bchunked\r\n",
+        b"Transfer-Encoding\x00: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        b"X: y\rTransfer-Encoding: chunked\r\n",
+        b"X: y\nTransfer-Encoding: chunked\r\n",
+    ],
+)
+@pytest.mark.parametrize("body", [b"0\r\n\r\n", b"4;a=\n\r\nbody\r\n0\r\n\r\n", b"0x4\r\nbody\r\n0\r\n\r\n", b" 4\r\nbody\r\n0\r\n\r\n"])
+async def test_no_reading_of_a_body_makes_another_request_of_it(gateway: Running, head: bytes, body: bytes) -> None:
+    """Hide a request of another method in what follows; kube-apiserver may see it in no body's place."""
+    smuggled = b"DELETE /smuggled HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer other-token\r\nConnection: close\r\n\r\n"
+    start = f"POST {PODS} HTTP/1.1\r\nHost: x\r\n".encode()
+    await gateway.raw(start + BEARER + b"Connection: close\r\n" + head + b"\r\n" + body + smuggled)
+    for seen in gateway.cluster.seen:
+        assert (seen.method, seen.target, seen.all("Authorization")) == ("POST", PODS, ["Bearer tenant-token"])
+        assert b"smuggled" not in seen.body
+    assert len(gateway.cluster.seen) <= 1
+
+
+async def test_a_body_that_breaks_off_leaves_no_connection_for_the_next_request(gateway: Running) -> None:
+    """Announce more than is sent, so that the next caller's request would be read as the rest."""
+    arrived, ended = asyncio.Event(), asyncio.Event()
+
+    async def read(request: web.BaseRequest) -> web.StreamResponse:
+        arrived.set()
+        try:
+            await request.read()
+        finally:
+            ended.set()
+        return web.Response()
+
+    gateway.cluster.answers[PODS] = read
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.app.gateway_port, ssl=gateway.context())
+    writer.write(f"POST {PODS} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n".encode() + BEARER + b"\r\nbegin")
+    async with asyncio.timeout(20):
+        await arrived.wait()
+        writer.transport.abort()
+        await ended.wait()
+        for _ in range(20):
+            status, found = await gateway.request("GET", f"{PODS}/p", {"Authorization": "Bearer other-token"})
+            assert (status, found) == (200, {"path": f"{PODS}/p"})
+    assert [one.all("Authorization") for one in gateway.cluster.seen[1:]] == [["Bearer other-token"]] * 20
+
+
+async def test_http_2_and_methods_in_small_letters_are_refused(gateway: Running) -> None:
+    for request in (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"get /apis HTTP/1.1\r\nHost: x\r\n" + BEARER + b"Connection: close\r\n\r\n"):
+        assert b" 400 " in (await gateway.raw(request)).partition(b"\r\n")[0]
+    assert gateway.cluster.seen == []
+    context = gateway.context()
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    _, writer = await asyncio.open_connection("127.0.0.1", gateway.app.gateway_port, ssl=context)
+    assert writer.get_extra_info("ssl_object").selected_alpn_protocol() in (None, "http/1.1")
+    writer.close()
+
+
+async def test_a_revoked_token_is_kube_apiservers_to_refuse(gateway: Running) -> None:
+    """Revoke a token whose review is remembered: kube-apiserver answers, and has the token itself."""
+
+    async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+        return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized"}, status=401)
+
+    assert (await gateway.request("GET", PODS))[0] == 200
+    gateway.tokens.known.clear()
+    gateway.cluster.answers[PODS] = refuse
+    assert await gateway.request("GET", PODS) == (401, {"kind": "Status", "code": 401, "reason": "Unauthorized"})
+    assert [seen.all("Authorization") for seen in gateway.cluster.seen] == [["Bearer tenant-token"]] * 2
+
+
+async def test_what_a_proxied_service_answers_makes_no_identity(gateway: Running) -> None:
+    """Let a service behind kube-apiserver's proxy answer with hops, a redirect and a switch."""
+    path = "/api/v1/namespaces/tenant-a/services/https:x:443/proxy/apis/metal3.io/v1alpha1/baremetalhosts"
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        headers = {"Location": f"{gateway.cluster.url}/secret", "Connection": "X-Kept", "X-Kept": "1", "Upgrade": "h2c", "Audit-Id": "x"}
+        return web.Response(status=302, headers=headers)
+
+    gateway.cluster.answers[path] = answer
+    async with gateway.session.get(gateway.url + path, headers=TENANT, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (302, "/secret")
+        assert "Upgrade" not in response.headers
+        assert response.headers["Audit-Id"] != "x"
+    assert [seen.target for seen in gateway.cluster.seen] == [path]
 
 
 async def test_a_target_in_absolute_form_and_connect_are_refused(gateway: Running) -> None:

@@ -44,6 +44,13 @@ def target(raw: str, method: str = "GET") -> Target:
         f"{IN_NAMESPACE}/baremetalhosts.v1alpha1.metal3.io",
         f"{IN_NAMESPACE}/baremetalhosts%20",
         f"{IN_NAMESPACE}/baremetalhosts%2500",
+        f"{IN_NAMESPACE}/%2562aremetalhosts",
+        f"{GROUP};x=1/baremetalhosts;x=1",
+        # Where a namespace ends is a rule of its own.
+        f"{IN_NAMESPACE}/status/baremetalhosts",
+        f"{IN_NAMESPACE}/finalize/baremetalhosts/x",
+        f"{GROUP}/namespaces/status/baremetalhosts",
+        f"{GROUP}/namespaces/baremetalhosts",
         "/readyz",
     ],
 )
@@ -66,6 +73,13 @@ def test_the_view_answers(path: str) -> None:
         "/apis/workload.metal3.io/v1alpha1/namespaces/a/baremetalhosts",
         "/apis/x.metal3.io/v1alpha1/baremetalhosts",
         "/openapi/v3/apis/apps/v1",
+        # Parameters and second encodings are parts of a group's name for kube-apiserver, which has no such group.
+        "/apis/metal3.io;x=1/v1alpha1/baremetalhosts",
+        "/apis/metal3%252Eio/v1alpha1/baremetalhosts",
+        "/openapi/v3/apis/METAL3.IO/v1alpha1",
+        # Proxies of kube-apiserver send no credentials of the caller.
+        "/api/v1/namespaces/a/services/https:x:443/proxy/apis/metal3.io/v1alpha1/baremetalhosts",
+        "/api/v1/nodes/n/proxy/pods",
         "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/baremetalhosts.metal3.io",
     ],
 )
