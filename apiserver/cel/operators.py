@@ -7,7 +7,7 @@ from typing import Any
 
 from apiserver.cel.meter import Meter, traversal
 from apiserver.cel.registry import sized
-from apiserver.cel.values import CelError, Duration, Timestamp, UInt, as_int, as_uint, bounded, shown, type_name
+from apiserver.cel.values import CelError, Duration, Optional, Timestamp, UInt, as_int, as_uint, bounded, shown, type_name
 
 _COMPARABLE = (str, bytes, bool, Duration, Timestamp)
 
@@ -28,8 +28,10 @@ def equal(left: Any, right: Any, meter: Meter) -> bool:
         return (
             len(left) == len(right)
             and _charged(left, meter)
-            and all(key in right and equal(value, right[key], meter) for key, value in left.items())
+            and all(_has(right, key, meter) and equal(value, right[key], meter) for key, value in left.items())
         )
+    if isinstance(left, Optional):
+        return left.present is right.present and equal(left.value, right.value, meter)
     if isinstance(left, str | bytes):
         meter.charge(traversal(min(len(left), len(right)), 0.01))
     return bool(left == right)
@@ -39,6 +41,12 @@ def _charged(container: list[Any] | dict[Any, Any], meter: Meter) -> bool:
     """Charge the elements that cel-go's tracker leaves out."""
     meter.charge(traversal(len(container)))
     return True
+
+
+def _has(container: dict[Any, Any], key: Any, meter: Meter) -> bool:
+    """Return whether a map has a key, which is compared with its own."""
+    meter.charge(traversal(sized(key), 0.01))
+    return key in container
 
 
 def equality_cost(left: Any, right: Any) -> int:

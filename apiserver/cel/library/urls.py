@@ -11,7 +11,9 @@ from apiserver.cel.registry import function, member, reads
 from apiserver.cel.values import CelError, Opaque
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+(?:%25[^\]]*)?\]|[A-Za-z0-9\-._~!$&'()*+,;=\"<>]|%[0-9A-Fa-f]{2}|[^\x00-\x7f])*(?::[0-9]*)?")
+_HOST = re.compile(
+    r"(?:\[[0-9A-Fa-f:.]++(?:%25[^\]]*+)?+\]|[A-Za-z0-9\-._~!$&'()*+,;=\"<>\u0080-\U0010ffff]++|%[0-9A-Fa-f]{2})*+(?::[0-9]*+)?+"
+)
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 PATH = "/:@!$&'()*+,;=~-._"

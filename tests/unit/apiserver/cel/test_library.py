@@ -77,3 +77,32 @@ def test_templates_with_hostile_clauses_are_errors(template: str) -> None:
 
 def test_labels_of_any_length_are_checked_at_once() -> None:
     assert run("format.dns1123Label().validate(object).value()", object="a-" * 500_000) == ["must be no more than 63 bytes"]
+
+
+def spent(expression: str, **variables: object) -> int:
+    """Return the cost of an expression."""
+    meter = Meter(lambda units: None)
+    Program(expression, tuple(variables)).run(variables, meter)
+    return meter.spent
+
+
+def test_a_pattern_is_charged_with_its_states() -> None:
+    assert spent("t.matches('^a+$')", t="a" * 1000) < 300
+    assert spent("t.matches('^a{1,900}$')", t="a" * 1000) > 5000
+    with pytest.raises(Cancelled):
+        spent("t.find('a{1,900}b')", t="a" * 200_000)
+    for function in ("matches", "find", "findAll"):
+        with pytest.raises(CelError, match="error parsing regexp"):
+            spent(f"t.{function}('a(')", t="a")
+
+
+def test_equal_parts_are_charged_wherever_they_are() -> None:
+    one, other = "a" * 100_000, "".join(["a"] * 100_000)
+    assert spent("a == b", a={one: 1}, b={other: 1}) > 1000
+    assert spent("optional.of(a) == optional.of(b)", a=one, b=other) > 1000
+    assert spent("optional.of(1) == optional.of(1) && optional.none() != optional.of(1)") < 20
+
+
+def test_letters_beyond_ascii_are_left_alone() -> None:
+    assert run("'ÀÉa'.lowerAscii() == 'ÀÉa' && 'àéa'.upperAscii() == 'àéA'")
+    assert run(r"""strings.quote('a\\n"\n\t\u00e9') == '"a\\\\n\\"\\n\\t\u00e9"'""")
