@@ -162,7 +162,8 @@ def test_an_uninstallation_that_waits_says_for_what_and_continues_in_both_ways(i
     bare = {item["spec"]["consumerRef"]["name"]: item["metadata"]["name"] for item in bare_metal_hosts(installation)}
     for name in bare.values():
         cluster.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", name, f"{PAUSED}=")
-    delete, progress, wait = commands("Uninstall")[:3]
+    sets, delete, progress, wait = commands("Uninstall")[:4]
+    installation.run(sets)
     installation.run(delete)
     eventually(lambda: installation.run(progress).count("paused") == 2)
     with pytest.raises(AssertionError, match="timed out"):
