@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError
+from apiserver.client.text import printable
 from controllers import kinds
 from controllers.cli.names import completes, hosts
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
@@ -73,7 +74,7 @@ def _claim(row: Row) -> str:
 
 
 def _title(host: Object) -> str:
-    return f"{host['spec']['source']['name']} of class {host['spec']['className']} (Host {host['metadata']['name']})"
+    return printable(f"{host['spec']['source']['name']} of class {host['spec']['className']} (Host {host['metadata']['name']})")
 
 
 def _claims(host: Object) -> list[str]:
