@@ -124,6 +124,28 @@ class SchedulerCache:
         fit."""
         return self._of(class_name).domains(want, keys)
 
+    def hosts(self, class_name: str) -> HostIndex:
+        """Return the free hosts of the class that are not being bound."""
+        self._expire()
+        return self._of(class_name)
+
+    def is_assumed(self, name: str) -> bool:
+        """Return whether the host is kept for a binding, and is otherwise free."""
+        self._expire()
+        return name in self._held
+
+    def versions(self) -> Counter[str]:
+        """Return the versions of all classes, for `restore`."""
+        return Counter(self._versions)
+
+    def restore(self, versions: Counter[str]) -> None:
+        """Say that all is as it was at these versions, because each change was taken back."""
+        self._versions = versions
+
+    def version_of_all(self) -> int:
+        """Return a number that changes whenever any host does."""
+        return self._versions.total()
+
     def version(self, class_name: str) -> int:
         """Return a number that changes whenever `reasons` may change."""
         return self._versions[class_name]

@@ -17,12 +17,14 @@ from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
-from controllers.cluster import recovered_key, tenancy_of
+from controllers.cluster import gang_key, recovered_key, tenancy_of
+from controllers.gangs import has_host
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable_phrase
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import requirements_of, too_complex
+from controllers.scheduler.gangs import Gangs, Refusal
 from controllers.scheduler.pending import AssumedBindings, Pending, Turns
 from controllers.scheduler.placement import Rules, rules_of, spread_keys, topology_keys
 from controllers.scheduler.places import Places
@@ -92,6 +94,7 @@ class Scheduler:
         self._cluster, self._clock = cluster, LoopClock()
         self._free, self._pending, self._bound = SchedulerCache(), Pending(), AssumedBindings(self._clock)
         self._places, self._turns = Places(cluster.workloads.store), Turns()
+        self._gangs = Gangs(self, self._free, self._places)
         self._waking: set[str | None] = set()
         self._moved: set[str] = set()
         self._ruled: dict[str, int] = {}
@@ -131,6 +134,7 @@ class Scheduler:
             self._bound.forget(key)
             self._said.pop(key, None)
             self._turns.remove(key)
+            self._gangs.drop(workload)
             if new is None:
                 self._places.forget(workload)
         elif old is None or old["spec"] != new["spec"] or not is_pending(old):
@@ -138,7 +142,24 @@ class Scheduler:
                 self._pending.add(key)
             self._take_turn(key)
         if _counts_for_others(old) != _counts_for_others(new):
+            self._gangs.changed(namespace_of(workload))
             self._neighbours_moved(namespace_of(workload))
+            for gang in {gang for one in (old, new) if one is not None for gang in gang_key(one)}:
+                self._gang_changed(gang)
+
+    def _gang_changed(self, gang: str) -> None:
+        """Queue the waiting members of a gang that has changed."""
+        if gang not in self._moved:
+            self._moved.add(gang)
+            self._clock.call_later(SETTLE, partial(self._gang_woken, gang))
+
+    def _gang_woken(self, gang: str) -> None:
+        self._moved.discard(gang)
+        members = self._cluster.workloads.store.by_index("gang", gang)
+        if not members:
+            self._gangs.gone(gang)
+        for key in filter(self._pending.__contains__, map(key_of, members)):
+            self._take_turn(key)
 
     def _take_turn(self, key: str) -> None:
         """Queue a Workload that may find a host now."""
@@ -181,12 +202,14 @@ class Scheduler:
 
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or _terms(old) != _terms(new):
+            self._gangs.all_changed()
             self._wake(None)
         elif is_connected(old) != is_connected(new):
             self._wake(name_of(new))
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or tenancy_of(old) != tenancy_of(new):
+            self._gangs.all_changed()
             self._wake(None)
 
     def _wake(self, class_name: str | None) -> None:
@@ -255,12 +278,12 @@ class Scheduler:
             return await self._bind_pinned(workload, class_)
         if (reason := too_complex(workload)) is not None:
             raise Unbindable("TooComplex", reason)
-        if self._turns.waits(_group(workload), _priority(workload)):
+        if self._turns.waits(_group(workload), _priority(workload)) and not self._gangs.is_planned(key):
             self._turns.add(key, _group(workload), _priority(workload))
             return Result(requeue_after=SETTLE)
         for _ in range(ATTEMPTS):
             want = self._wanted(workload, class_)
-            chosen = self._choose(key, class_, want)
+            chosen = self._of_gang(workload) or self._choose(key, class_, want)
             try:
                 if await self._post(workload, chosen):
                     return None
@@ -286,6 +309,39 @@ class Scheduler:
         looking = replace(want, failure_domain="", rules=Rules(topology_keys(workload)))
         domains = self._free.domains(name_of(class_), looking, spread_keys(workload))
         return replace(looking, rules=rules_of(workload, self._places.beside(workload), domains))
+
+    def wanted(self, workload: Object) -> tuple[str, Requirements] | None:
+        """Return the class and the requirements of a gang's member, None if it cannot have a
+        host."""
+        try:
+            class_ = self._class_of(workload)
+        except Unbindable:
+            return None
+        if not_allowed(class_, workload) or retain_refused(class_, workload) or too_complex(workload):
+            return None
+        return name_of(class_), self._wanted(workload, class_)
+
+    def _of_gang(self, workload: Object) -> str | None:
+        """Return the (assumed) host that is planned for a gang's member; None without a gang, or if
+        enough of its members have hosts. Raises Unbindable."""
+        if not (gang := gang_key(workload)):
+            return None
+        if (planned := self._gangs.take(workload)) is not None:
+            return planned
+        refusal = self._gangs.refused(workload)
+        if refusal is None:
+            members = self._cluster.workloads.store.by_index("gang", gang[0])
+            bound = {key for one in members if not has_host(one) and self._bound.seconds(key := key_of(one), uid_of(one)) > 0}
+            made = self._gangs.make(workload, members, bound)
+            if isinstance(made, list):
+                for key in made:
+                    self.controller.queue.add(key)
+                if (planned := self._gangs.take(workload)) is not None:
+                    return planned
+            refusal = made if isinstance(made, Refusal) else None
+        if refusal is not None:
+            raise Unbindable(refusal.reason, refusal.message)
+        return None
 
     def _recovered(self, workload: Object, class_: Object) -> Object | None:
         """Return the host that a Workload of this namespace and name had in a store that was lost,
@@ -442,11 +498,9 @@ def _priority(workload: Object) -> int:
 
 
 def _counts_for_others(workload: Object | None) -> tuple[object, ...]:
-    """Return what the rules of other Workloads look at: a Workload's labels, and whether it has a
-    host."""
-    if workload is None:
-        return (False,)
-    return (bool((workload.get("status") or {}).get("host")), labels_of(workload), deleting(workload))
+    """Return what is looked at for other Workloads: a Workload's spec and labels, and whether it
+    has a host."""
+    return (has_host(workload), workload["spec"], labels_of(workload), deleting(workload)) if workload is not None else ()
 
 
 _OTHER_CLASS = "set spec.className to another class (kubectl get workloadclasses)"

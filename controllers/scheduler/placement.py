@@ -99,6 +99,12 @@ def spread_keys(workload: Object) -> frozenset[str]:
     return frozenset(term["topologyKey"] for term in _spreads(placement) if term["whenUnsatisfiable"] == "DoNotSchedule")
 
 
+def counts_others(workload: Object) -> bool:
+    """Return whether the Workload's placement depends on where others are."""
+    placement = workload["spec"].get("placement") or {}
+    return bool(placement.get("topologySpread") or placement.get("antiAffinity"))
+
+
 def required_terms(workload: Object) -> list[Object]:
     """Return the required terms of the Workload's anti-affinity."""
     placement = workload["spec"].get("placement") or {}

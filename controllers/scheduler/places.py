@@ -12,7 +12,7 @@ from apiserver.client.objects import Object, name_of, namespace_of, uid_of
 from controllers.scheduler.placement import Placed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from apiserver.client.indexer import Store
 
@@ -53,6 +53,10 @@ class Places:
     def has_rules(self, workload: Object) -> bool:
         """Return whether any rule says where the Workload may or should be."""
         return bool(workload["spec"].get("placement")) or self._workloads.has("apart", namespace_of(workload))
+
+    def keeps_apart(self, workloads: Iterable[Object]) -> bool:
+        """Return whether another Workload keeps one of these away by its anti-affinity."""
+        return any(self._workloads.has("apart", namespace) for namespace in {namespace_of(one) for one in workloads})
 
     def beside(self, workload: Object) -> list[Placed]:
         """Return the other Workloads of its namespace that count for the Workload: those with

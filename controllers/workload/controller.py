@@ -17,7 +17,8 @@ from apiserver.client.objects import Object, deleting, key_of, labels_of, name_o
 from controllers import kinds
 from controllers.charges import is_settling
 from controllers.classaccess import deployment_terms, not_allowed
-from controllers.cluster import Cluster, claimed_host
+from controllers.cluster import Cluster, claimed_host, gang_key
+from controllers.gangs import has_host, standing
 from controllers.providers.base import Applied, Outcome, ProviderError
 from controllers.runtime.conditions import is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
@@ -59,6 +60,8 @@ GRACE = 30.0
 STARTING = 5.0
 """The seconds between checks of a source that is read for the first time, in case its event is
 missed."""
+GANG_PATIENCE = 60.0
+"""The seconds for which a host is kept for a member whose gang lacks others."""
 FOLLOW = 2.0
 """The seconds to wait for the Host of a new binding."""
 
@@ -91,6 +94,7 @@ class WorkloadController:
         self._waits: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._failing: dict[str, float] = {}
+        self._kept: dict[str, float] = {}
         self.controller = Controller(
             "workload", self.reconcile, workers=workers, group=self._class_of, flow=tenant_of, traced=cluster.uid_of_workload
         )
@@ -118,6 +122,16 @@ class WorkloadController:
     def _workload_changed(self, old: Object | None, new: Object | None) -> None:
         if new is not None:
             self.controller.queue.add(key_of(new))
+            if has_host(new) and not (old is not None and has_host(old)):
+                self._gang_grew(new)
+
+    def _gang_grew(self, workload: Object) -> None:
+        """Queue the members of a gang whose last missing member has got a host."""
+        for gang in gang_key(workload):
+            members = self._cluster.workloads.store.by_index("gang", gang)
+            if not standing(members).missing:
+                for member in filter(is_reschedulable, members):
+                    self.controller.queue.add(key_of(member))
 
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
         for host in (old, new):
@@ -144,6 +158,7 @@ class WorkloadController:
             self._waits.pop(key, None)
             self._left.pop(key, None)
             self._failing.pop(key, None)
+            self._kept.pop(key, None)
             return None
         host = claimed_host(self._cluster, workload)
         if host is not None and not (workload.get("status") or {}).get("host"):
@@ -173,6 +188,9 @@ class WorkloadController:
             return await self._reschedule(workload, host)
         if must_announce(workload) and self._binding_first(key_of(workload)):
             return Result(requeue_after=BINDING_FIRST)
+        if is_reschedulable(workload) and (lacking := self._lacking(workload)) is not None:
+            return await self._keep_for_gang(workload, host, lacking)
+        self._kept.pop(key_of(workload), None)
         if provider is None:
             await report_unavailable(self._cluster, workload, host, self._no_source(host))
             return Result(requeue_after=RESYNC)
@@ -182,6 +200,29 @@ class WorkloadController:
         await report(self._cluster, workload, host, known)
         await self._drop_consumed(workload, host, known)
         return Result(requeue_after=RESYNC)
+
+    def _lacking(self, workload: Object) -> Outcome | None:
+        """Return what the Workload's gang lacks before anything is put on a host, or None.
+
+        The scheduler plans a gang as a whole. But a binding may be refused, by a quota for example,
+        or the process may end between two of them."""
+        for gang in gang_key(workload):
+            now = standing(self._cluster.workloads.store.by_index("gang", gang))
+            if now.missing:
+                message = f"{now.hosts} of the {now.needed} members that the gang needs have hosts"
+                return Outcome(False, "GangIncomplete", message)
+        return None
+
+    async def _keep_for_gang(self, workload: Object, host: Object, lacking: Outcome) -> Result | None:
+        """Keep the host for a while, and then give it up, so that no two gangs wait for each
+        other's hosts."""
+        key, now = key_of(workload), self.controller.queue.now()
+        left = self._kept.setdefault(key, now) + GANG_PATIENCE - now
+        if left > 0:
+            return Result(requeue_after=left)
+        del self._kept[key]
+        workload = await report_status(self._cluster, workload, rescheduling_status(workload, lacking))
+        return await self._reschedule(workload, host)
 
     async def _apply(self, workload: Object, host: Object, provider: Provider, request: ApplyRequest) -> Result | None:
         """Let the provider write to the machine."""

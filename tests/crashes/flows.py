@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from apiserver.client.errors import ApiException
+from controllers import kinds
 from storage.base import Delete
 from tests.crashes import objects
 from tests.crashes.checks import condition, phase, view
@@ -370,6 +371,35 @@ async def reclaim_at_once(stack: Stack) -> None:
     await patiently(lambda: stack.management.patch("WorkloadClass", "metal", {"spec": {"reclaim": {"abandonedGracePeriodSeconds": 0}}}))
 
 
+RING = {"name": "ring", "minAvailable": 2}
+
+
+async def make_gang(stack: Stack) -> None:
+    """Create two Workloads that get their hosts together."""
+    await stack.management.create(*(objects.workload(name, gang=RING) for name in ("one", "two")), who="tenant-a")
+
+
+def gang_runs(stack: Stack) -> bool:
+    return [phase(stack, name) for name in ("one", "two")] == ["Running", "Running"]
+
+
+async def half_a_gang(stack: Stack) -> None:
+    """Bind one member of a gang that has no other, as a process does that ends after its first
+    binding."""
+    await stack.management.create(objects.workload("one", gang=RING), who="tenant-a")
+    body = {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Binding", "metadata": {"name": "one"}}
+    target = {"target": {"name": stack.host_of("h0")["metadata"]["name"]}}
+    await patiently(
+        lambda: stack.management.client("controllers").create(kinds.WORKLOADS, body | target, "tenant-a", name="one", subresource="binding")
+    )
+
+
+def host_given_up(stack: Stack) -> bool:
+    """Return whether the member waits again, and its host is free."""
+    free = not any(host["spec"].get("claimRef") for host in stack.management.all("Host"))
+    return free and phase(stack, "one") == "Pending" and condition(stack, "one", "Bound")["reason"] == "GangIncomplete"
+
+
 ONCE = (objects.IMAGE,)
 
 
@@ -447,5 +477,7 @@ FLOWS = (
     Flow("set scaled up", empty_set, scale_set(2), set_of(2), (*ONCE, *ONCE)),
     Flow("set scaled down", set_runs, scale_set(1), set_of(1)),
     Flow("set updated one by one", set_runs, update_set, set_of(2, OTHER), (OTHER, OTHER)),
+    Flow("gang", nothing, make_gang, gang_runs, (*ONCE, *ONCE)),
+    Flow("gang that is half bound and stays so", nothing, half_a_gang, host_given_up),
     Flow("abandoned claim that its class ends", vanished, reclaim_at_once, gone),
 )

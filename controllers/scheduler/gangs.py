@@ -1,0 +1,197 @@
+"""Plan the hosts of a gang as a whole, and remember which member gets which.
+
+A plan is made only if enough members can have hosts together. All its hosts are assumed at once, so
+that nothing else is chosen for them while the members are bound one after the other. A plan is not
+stored: after a restart, the rest of the gang is planned again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from apiserver.client.objects import Object, key_of, namespace_of, uid_of
+from controllers.cluster import gang_key
+from controllers.gangs import standing
+from controllers.scheduler.fit import demand
+from controllers.scheduler.matching import plan, too_different
+from controllers.scheduler.placement import counts_others
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from controllers.scheduler.cache import SchedulerCache
+    from controllers.scheduler.fit import Requirements
+    from controllers.scheduler.places import Places
+
+MOST_RULED = 128
+"""The members with spread or anti-affinity that are planned at once: each counts all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why no member of a gang gets a host now: the reason and the message of a condition."""
+
+    reason: str
+    message: str
+
+
+class Scheduling(Protocol):
+    """What a plan uses of the scheduler."""
+
+    def wanted(self, workload: Object) -> tuple[str, Requirements] | None:
+        """Return the class of a Workload, and what it requires beside others as they are now; None
+        if it cannot have a host of any class."""
+
+
+class Gangs:
+    """The plans of gangs."""
+
+    def __init__(self, scheduling: Scheduling, free: SchedulerCache, places: Places) -> None:
+        self._scheduling, self._free, self._places = scheduling, free, places
+        self._planned: dict[str, tuple[str, int, str]] = {}
+        self._refused: dict[str, tuple[object, Refusal]] = {}
+        self._versions: Counter[str] = Counter()
+
+    def changed(self, namespace: str) -> None:
+        """Note that a Workload of the namespace, which any plan there may count, has changed."""
+        self._versions[namespace] += 1
+
+    def all_changed(self) -> None:
+        """Note that the rules have changed by which plans were refused."""
+        self._refused.clear()
+        self._versions.clear()
+
+    def gone(self, gang: str) -> None:
+        """Forget a gang without members."""
+        self._refused.pop(gang, None)
+
+    def is_planned(self, key: str) -> bool:
+        """Return whether the member has a host in a plan."""
+        return key in self._planned
+
+    def take(self, workload: Object) -> str | None:
+        """Return the (assumed) host that was planned for the Workload as it is, at most once."""
+        uid, generation, host = self._planned.pop(key_of(workload), ("", 0, ""))
+        if not host or not self._free.is_assumed(host):
+            return None
+        if (uid, generation) == _state(workload):
+            return host
+        self._give_up(workload, host)
+        return None
+
+    def drop(self, workload: Object) -> None:
+        """Free the host that was planned for a Workload that does not wait any more."""
+        _, _, host = self._planned.pop(key_of(workload), ("", 0, ""))
+        if host and self._free.is_assumed(host):
+            self._give_up(workload, host)
+
+    def _give_up(self, workload: Object, host: str) -> None:
+        self._free.forget(host)
+        self._places.forget(workload, host)
+
+    def refused(self, workload: Object) -> Refusal | None:
+        """Return why a plan for the Workload's gang was refused, if nothing has changed since."""
+        known = self._refused.get(gang_key(workload)[0])
+        return known[1] if known is not None and known[0] == self._version(workload) else None
+
+    def make(self, workload: Object, members: Iterable[Object], bound: set[str]) -> Refusal | list[str] | None:
+        """Plan hosts for the waiting members. Return their keys, or why none of them gets a host.
+
+        Returns None if enough members have hosts: then others are chosen for one by one. `bound`
+        has the keys of members whose binding was sent."""
+        members = list(members)
+        now = standing(members)
+        placed = {key for member in members if (key := key_of(member)) in self._planned or key in bound}
+        missing = now.missing - len(placed)
+        if missing <= 0:
+            return None
+        name = workload["spec"]["gang"]["name"]
+        if now.members < now.needed:
+            message = f'the gang "{name}" needs {now.needed} Workloads and has fewer: it waits until the others are created'
+            return self._refuse(workload, Refusal("GangIncomplete", message))
+        waiting = [member for member in members if _waits(member) and key_of(member) not in placed]
+        result = self._plan(waiting)
+        if isinstance(result, Refusal):
+            return self._refuse(workload, result)
+        if len(result) < missing:
+            for member in waiting:
+                if (host := result.get(key_of(member))) is not None:
+                    self._places.forget(member, host)
+            message = f'the gang "{name}" needs hosts for {missing} more members at once, and there are hosts for {len(result)} of them'
+            return self._refuse(workload, Refusal("GangWaits", message))
+        for member in waiting:
+            if (host := result.get(key_of(member))) is not None:
+                self._free.assume(host)
+                self._places.assume(member, host)
+                self._planned[key_of(member)] = *_state(member), host
+        return list(result)
+
+    def _refuse(self, workload: Object, refusal: Refusal) -> Refusal:
+        self._refused[gang_key(workload)[0]] = self._version(workload), refusal
+        return refusal
+
+    def _version(self, workload: Object) -> object:
+        """Return what a refusal depends on."""
+        return self._versions[namespace_of(workload)], self._free.version_of_all()
+
+    def _plan(self, waiting: list[Object]) -> dict[str, str] | Refusal:
+        """Return hosts by the keys of members, without assuming them."""
+        ruled = any(self._places.has_rules(member) or member["spec"].get("failureDomain") for member in waiting)
+        counting = any(counts_others(member) for member in waiting) or self._places.keeps_apart(waiting)
+        if counting and len(waiting) > MOST_RULED:
+            message = f"{len(waiting)} members of a gang with spread or anti-affinity wait: use at most {MOST_RULED}"
+            return Refusal("TooComplex", message)
+        if ruled and len(waiting) <= MOST_RULED:
+            chosen = self._one_by_one(waiting)
+            if counting or len(chosen) == len(waiting):
+                return chosen
+        return self._together(waiting)
+
+    def _together(self, waiting: list[Object]) -> dict[str, str] | Refusal:
+        """Return a plan as a whole, in each class."""
+        wants: dict[str, dict[str, Requirements]] = defaultdict(dict)
+        for member in waiting:
+            if (found := self._scheduling.wanted(member)) is not None:
+                wants[found[0]][key_of(member)] = found[1]
+        if (problem := next(filter(None, (too_different(of.values()) for of in wants.values())), None)) is not None:
+            return Refusal("TooComplex", problem)
+        return _merged(plan(self._free.hosts(class_name), of).hosts for class_name, of in wants.items())
+
+    def _one_by_one(self, waiting: list[Object]) -> dict[str, str]:
+        """Return a plan that counts each member where it was planned, those with the largest
+        demand first."""
+        chosen: dict[str, str] = {}
+        versions = self._free.versions()
+        wanted = [(member, found) for member in waiting if (found := self._scheduling.wanted(member)) is not None]
+        for member, _ in sorted(wanted, key=lambda one: -demand(one[1][1])):
+            found = self._scheduling.wanted(member)
+            host = self._free.best(*found) if found is not None else None
+            if host is not None:
+                self._free.assume(host)
+                self._places.assume(member, host)
+                chosen[key_of(member)] = host
+        for member in waiting:
+            if (host := chosen.get(key_of(member))) is not None:
+                self._give_up(member, host)
+        self._free.restore(versions)
+        return chosen
+
+
+def _merged(plans: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    return {key: host for one in plans for key, host in one.items()}
+
+
+def _waits(workload: Object) -> bool:
+    """Return whether the member gets its host by a plan: it has none, and does not name one."""
+    status = workload.get("status") or {}
+    return not status.get("host") and status.get("phase") != "Lost" and not workload["spec"].get("hostRef") and not _leaves(workload)
+
+
+def _leaves(workload: Object) -> bool:
+    return "deletionTimestamp" in workload["metadata"]
+
+
+def _state(workload: Object) -> tuple[str, int]:
+    return uid_of(workload), int(workload["metadata"].get("generation") or 0)

@@ -1,0 +1,142 @@
+"""Check that gangs get their hosts together or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
+from tests.unit.controllers.fakeapi import FakeApi, eventually
+
+BIG = {"requirements": {"cpuCount": 32}}
+ON_A = {"hostSelector": {"matchLabels": {"zone": "a"}}}
+APART = {"antiAffinity": {"required": [{"topologyKey": "rack", "labelSelector": {}}]}}
+
+
+def add(clusters: TwoClusters, name: str, least: int, gang: str = "ring", namespace: str = "team-a", **spec: Any) -> None:
+    clusters.management.put(WORKLOADS, workload(name, namespace, gang={"name": gang, "minAvailable": least}, **spec))
+
+
+def all_run(clusters: TwoClusters, *names: str) -> bool:
+    return all(clusters.phase(name) == "Running" for name in names)
+
+
+def says(clusters: TwoClusters, name: str, reason: str, message: str = "") -> bool:
+    found = clusters.condition(name, "Bound")
+    return found["reason"] == reason and message in found["message"]
+
+
+def claims(clusters: TwoClusters) -> list[str]:
+    return sorted(host["spec"]["claimRef"]["name"] for host in clusters.management.all(HOSTS) if host["spec"].get("claimRef"))
+
+
+async def test_no_member_gets_a_host_before_enough_can() -> None:
+    async with two_clusters() as clusters:
+        clusters.hardware.put(BMH, bmh("h0"))
+        async with controllers(clusters):
+            add(clusters, "w0", 2)
+            await eventually(partial(says, clusters, "w0", "GangIncomplete", "needs 2 Workloads and has fewer"))
+            add(clusters, "w1", 2)
+            for name in ("w0", "w1"):
+                await eventually(partial(says, clusters, name, "GangWaits", "hosts for 2 more members at once, and there are hosts for 1"))
+            assert claims(clusters) == []
+            clusters.hardware.put(BMH, bmh("h1"))
+            await eventually(partial(all_run, clusters, "w0", "w1"))
+            add(clusters, "w2", 2)
+            await eventually(partial(says, clusters, "w2", "NoHostFits"))
+
+
+async def test_a_gang_that_a_choice_one_by_one_would_leave_waiting_is_placed() -> None:
+    async with two_clusters() as clusters:
+        clusters.hardware.put(BMH, bmh("small", cpus=8, labels={"zone": "a"}))
+        clusters.hardware.put(BMH, bmh("large", cpus=64))
+        async with controllers(clusters):
+            add(clusters, "any", 2)
+            add(clusters, "there", 2, **ON_A)
+            await eventually(partial(all_run, clusters, "any", "there"))
+            assert (clusters.claimed("any"), clusters.claimed("there")) == ("large", "small")
+
+
+async def test_what_is_bound_of_a_gang_is_resumed_by_another_process_and_nothing_is_installed_before() -> None:
+    """Let the process end between the two bindings of a gang."""
+    async with two_clusters() as clusters:
+        for number in range(2):
+            clusters.hardware.put(BMH, bmh(f"h{number}"))
+        bound, bind = asyncio.Event(), clusters.management.hooks["POST workloads/binding"]
+
+        async def only_one(api: FakeApi, request: Any, address: Any, body: Any) -> Any:
+            if bound.is_set():
+                await asyncio.Event().wait()
+            bound.set()
+            return await bind(api, request, address, body)
+
+        clusters.management.hooks["POST workloads/binding"] = only_one
+        add(clusters, "w0", 2)
+        add(clusters, "w1", 2)
+        async with controllers(clusters):
+            await eventually(lambda: len(claims(clusters)) == 1)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert clusters.bmo.log == []
+        clusters.management.hooks["POST workloads/binding"] = bind
+        async with controllers(clusters):
+            await eventually(partial(all_run, clusters, "w0", "w1"))
+
+
+async def test_two_gangs_that_want_the_same_hosts_do_not_share_them() -> None:
+    async with two_clusters() as clusters:
+        for number in range(3):
+            clusters.hardware.put(BMH, bmh(f"h{number}"))
+        for namespace in ("team-a", "team-b"):
+            for number in range(2):
+                add(clusters, f"{namespace}-{number}", 2, namespace=namespace)
+        async with controllers(clusters):
+            await eventually(lambda: len(claims(clusters)) == 2)
+            holder = claims(clusters)[0][: len("team-a")]
+            other = "team-b" if holder == "team-a" else "team-a"
+            assert claims(clusters) == [f"{holder}-0", f"{holder}-1"]
+            await eventually(lambda: clusters.condition(f"{other}-0", "Bound", other)["reason"] == "GangWaits")
+            assert len(claims(clusters)) == 2
+
+
+async def test_a_gang_with_anti_affinity_is_planned_with_its_own_members() -> None:
+    async with two_clusters() as clusters:
+        clusters.hardware.put(BMH, bmh("a0", labels={"rack": "a"}))
+        clusters.hardware.put(BMH, bmh("a1", labels={"rack": "a"}))
+        add(clusters, "w0", 2, placement=APART)
+        add(clusters, "w1", 2, placement=APART)
+        async with controllers(clusters):
+            await eventually(partial(says, clusters, "w0", "GangWaits"))
+            assert claims(clusters) == []
+            clusters.hardware.put(BMH, bmh("b0", labels={"rack": "b"}))
+            await eventually(partial(all_run, clusters, "w0", "w1"))
+            assert sorted(clusters.claimed(name)[0] for name in ("w0", "w1")) == ["a", "b"]
+
+
+async def test_a_gang_that_asks_for_less_is_placed_and_one_that_lost_its_largest_member_too() -> None:
+    async with two_clusters() as clusters:
+        clusters.hardware.put(BMH, bmh("h0"))
+        async with controllers(clusters):
+            add(clusters, "w0", 1)
+            add(clusters, "w1", 2)
+            await eventually(partial(says, clusters, "w0", "GangWaits"))
+            clusters.management.remove(WORKLOADS, "w1", "team-a")
+            await eventually(partial(all_run, clusters, "w0"))
+
+
+@pytest.mark.parametrize("late", ["w0", "w1"])
+async def test_a_member_that_no_host_fits_keeps_the_others_waiting(late: str) -> None:
+    async with two_clusters() as clusters:
+        for number in range(2):
+            clusters.hardware.put(BMH, bmh(f"h{number}"))
+        for name in ("w0", "w1"):
+            add(clusters, name, 2, **(BIG if name == late else {}))
+        async with controllers(clusters):
+            for name in ("w0", "w1"):
+                await eventually(partial(says, clusters, name, "GangWaits", "hosts for 1 of them"))
+            assert claims(clusters) == []
+            clusters.hardware.put(BMH, bmh("h2", cpus=32))
+            await eventually(partial(all_run, clusters, "w0", "w1"))
