@@ -11,8 +11,8 @@ import pytest
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import FakeApi, eventually
 
-BIG = {"requirements": {"cpuCount": 32}}
-ON_A = {"hostSelector": {"matchLabels": {"zone": "a"}}}
+BIG: dict[str, Any] = {"requirements": {"cpuCount": 32}}
+ON_A: dict[str, Any] = {"hostSelector": {"matchLabels": {"zone": "a"}}}
 APART = {"antiAffinity": {"required": [{"topologyKey": "rack", "labelSelector": {}}]}}
 
 
