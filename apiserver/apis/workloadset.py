@@ -110,7 +110,7 @@ class WorkloadSet(Model):
 class ScaleSpec(Model):
     """The wanted number of members."""
 
-    replicas: int = Field(default=0, ge=0, le=MOST_REPLICAS, description="The number of members.")
+    replicas: int = Field(default=0, description="The number of members, with the limits of the set.")
 
 
 class ScaleStatus(Model):

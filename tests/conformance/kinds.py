@@ -16,7 +16,7 @@ from pydantic import Field
 
 from apiserver.apis.base import Model, Quantity, Timestamp
 from apiserver.apis.meta import ATOMIC, Conditions, ObjectMeta
-from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.resource import SCALE, Column, Resource
 from apiserver.registry.generic.schema import structural_schema
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
@@ -131,7 +131,7 @@ KINDS = (
     GADGETS,
     RACKS,
     replace(WORKLOADS, group=GROUP, version=VERSION, subresources=STATUS),
-    replace(WORKLOADSETS, group=GROUP, version=VERSION, subresources=STATUS),
+    replace(WORKLOADSETS, group=GROUP, version=VERSION, subresources={**STATUS, SCALE: STATUS["status"]}),
     replace(WORKLOADCLASSES, group=GROUP, version=VERSION, subresources=STATUS),
 )
 
@@ -152,6 +152,8 @@ def definition(resource: Resource) -> dict[str, Any]:
     }
     if resource.subresources:
         version["subresources"] = {"status": {}}
+    if SCALE in (resource.subresources or {}):
+        version["subresources"]["scale"] = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
     names = {
         "kind": resource.kind,
         "listKind": f"{resource.kind}List",

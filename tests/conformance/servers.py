@@ -29,6 +29,8 @@ from apiserver.client.client import Client
 from apiserver.client.objects import Resource
 from apiserver.filters.authorization import PrivilegedGroup
 from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.resource import SCALE
+from apiserver.registry.workloadset import ScaleRegistry
 from apiserver.server.app import App, Config, build
 from apiserver.server.delegation.policies import ManagementParams, Reviews, mutating_policies, validating_policies
 from apiserver.server.tls import ServerTls
@@ -253,7 +255,11 @@ async def _age(folder: Path) -> None:
 def registries(cache: WatchCache, policies: Sequence[Admission] = ()) -> list[Registry]:
     """Return registries of the kinds without strategies, in the existing namespaces."""
     admission = AdmissionChain([NamespaceLifecycle(_Namespaces()), *policies])
-    return [Registry(kind, cache, admission=admission) for kind in KINDS]
+    found = [Registry(kind, cache, admission=admission) for kind in KINDS]
+    for registry in found:
+        if SCALE in (registry.resource.subresources or {}):
+            registry.scale = ScaleRegistry(registry)
+    return found
 
 
 class _Namespaces:

@@ -174,7 +174,7 @@ class _Paths:
             id=f"{word}{self.suffix}{collection}{namespaced}{self.resource.kind}{sub.capitalize()}{scope}",
             tag=self.tag,
             description=description,
-            kind=SCALE_KIND if sub == SCALE else self.kind,
+            kind=self.kind,
             shared=(*place, PRETTY),
             parameters=parameters,
             answer=answer,

@@ -23,6 +23,7 @@ TEXTS = "what is everybody's is explained in words of our own"
 BUILT_IN = "as a kind that is built in has it; of a custom resource it is true as well, but not said"
 DIFFERENT = {
     "1.body.paths.*.description": TEXTS,
+    f"{SCHEMAS}.io.k8s.api.autoscaling.v1.Scale*": "the parts of a Scale are written in its definition, with this project's texts",
     "1.body.paths.*.shardSelector": STRAY,
     "1.body.paths.*.ignoreStoreReadErrorWithClusterBreakingPotential": STRAY,
     "1.body.paths.*.delete.parameters.*": BUILT_IN,
@@ -40,7 +41,7 @@ DIFFERENT = {
     f"{SCHEMAS}.{META}.*.items.allOf": EMPTY,
     f"{SCHEMAS}.{META}.*.items.$ref": EMPTY,
 }
-ONLY_V3 = ("ignoreStore", "requestBody", ".default", META)
+ONLY_V3 = ("autoscaling", "ignoreStore", "requestBody", ".default", META)
 DIFFERENT_V2 = {pattern: reason for pattern, reason in DIFFERENT.items() if not any(part in pattern for part in ONLY_V3)}
 KEPT = {
     "1-index.content-type*": "JSON that says so",
