@@ -18,7 +18,7 @@ from apiserver.admission.caller import CallFailed
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.policies.activation import authorizers, variables_of
 from apiserver.admission.policies.evaluating import matched
-from apiserver.admission.policies.metrics import ConditionMetrics
+from apiserver.admission.policies.metrics import EvaluationMetrics
 from apiserver.admission.rules import labels_of, objects_match
 from apiserver.apis.status import ApiError, bad_request, forbidden, internal, not_found, service_unavailable
 
@@ -41,7 +41,7 @@ class FailedOpen(Exception):
 class Dispatcher:
     """The components for calling webhooks. `mutating` is the kind of webhooks in `configurations`.
 
-    `runner` evaluates their matchConditions, which `conditions` measures. `metrics` measures the
+    `runner` evaluates their matchConditions, which `evaluations` measures. `metrics` measures the
     calls."""
 
     configurations: Configurations
@@ -50,7 +50,7 @@ class Dispatcher:
     mutating: bool
     runner: Runner
     metrics: WebhookMetrics = field(default_factory=WebhookMetrics)
-    conditions: ConditionMetrics = field(default_factory=ConditionMetrics)
+    evaluations: EvaluationMetrics = field(default_factory=EvaluationMetrics)
 
     def webhooks(self) -> tuple[Webhook, ...]:
         """Return all webhooks in order.
@@ -114,10 +114,11 @@ class Dispatcher:
         variables = {**variables_of(attributes, None), **authorizers(attributes, run.decisions)}
         match = await run.result(partial(matched, webhook.conditions, variables))
         kind = "admit" if self.mutating else "validating"
-        self.conditions.evaluated(webhook.name, "webhook", kind, attributes.operation, match)
+        self.evaluations.evaluated(webhook.name, "webhook", kind, attributes.operation, match)
         if match.error:
             how = "closed" if webhook.fails_closed else "open"
             log.warning("failing %s: webhook %s of configuration %s: %s", how, webhook.name, webhook.configuration, match.error[:1024])
+            self.evaluations.failed(webhook.name, "webhook", closed=webhook.fails_closed)
         if match.error and webhook.fails_closed:
             resource = attributes.resource
             why = f'webhook "{webhook.name}" cannot be skipped or called: {match.error}'

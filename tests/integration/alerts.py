@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 SERVER, CONTROLLERS = 'job="metal3-workloads-apiserver"', 'job="metal3-workloads-controllers"'
+UNEVALUATED = "metal3_workloads_admission_evaluation_failures_total"
 EXPIRES = "metal3_workloads_serving_certificate_expiration_timestamp_seconds"
 DURATION = "apiserver_request_duration_seconds_bucket"
 DELAY = "apiserver_event_loop_delay_seconds_bucket"
@@ -153,6 +154,12 @@ ALERTS = {
         _counted("apiserver_admission_webhook_rejection_count", f'{SERVER},name="w",error_type="no_error"', 60),
         "The admission webhook w cannot be called.",
         {"name": "w"},
+    ),
+    "Metal3WorkloadsPolicyFailing": Alert(
+        _counted(UNEVALUATED, f'{SERVER},name="p",kind="ValidatingAdmissionPolicy",failure_policy="Fail"', 1),
+        _constant(UNEVALUATED, f'{SERVER},name="p",kind="ValidatingAdmissionPolicy",failure_policy="Fail"', 7),
+        "The ValidatingAdmissionPolicy p cannot be evaluated.",
+        {"name": "p", "kind": "ValidatingAdmissionPolicy"},
     ),
     "Metal3WorkloadsAuditEventsLost": Alert(
         _counted("apiserver_audit_error_total", f'{SERVER},pod="a",plugin="log"', 1),

@@ -332,7 +332,11 @@ SERVER = {
     "size of the storage": {"apiserver_storage_size_bytes", "apiserver_resource_objects", "apiserver_storage_objects"},
     "cache": {"apiserver_watch_cache_resource_version", "apiserver_watch_cache_events_received_total"},
     "webhooks": {"apiserver_admission_webhook_admission_duration_seconds_bucket", "apiserver_admission_webhook_rejection_count"},
-    "policies": {"apiserver_validating_admission_policy_check_total"},
+    "policies": {
+        "apiserver_validating_admission_policy_check_total",
+        "apiserver_mutating_admission_policy_check_total",
+        "apiserver_admission_match_condition_evaluation_errors_total",
+    },
     "certificates": {
         "apiserver_client_certificate_expiration_seconds_bucket",
         "metal3_workloads_serving_certificate_expiration_timestamp_seconds",

@@ -51,9 +51,10 @@ def error_type(message: str) -> str:
     return "invalid_error"
 
 
-class ConditionMetrics(Collector):
-    """The metrics of the matchConditions of webhooks and policies. `kind` is webhook or policy,
-    `type` admit, validating or validate."""
+class EvaluationMetrics(Collector):
+    """The metrics of matchConditions of webhooks and policies, and of what could not be evaluated.
+
+    `kind` is webhook or policy, `type` admit, validating or validate."""
 
     def __init__(self) -> None:
         labels, prefix = ("name", "kind", "type", "operation"), "apiserver_admission_match_condition_"
@@ -62,10 +63,16 @@ class ConditionMetrics(Collector):
         self._durations = Histogram(
             f"{prefix}evaluation_seconds", "Time of all matchConditions for a write.", labels, buckets=CONDITION_BUCKETS, registry=None
         )
+        self._unevaluated = Counter(
+            "metal3_workloads_admission_evaluation_failures_total",
+            "Policies and matchConditions that could not be evaluated or applied.",
+            ("name", "kind", "failure_policy"),
+            registry=None,
+        )
 
     def collect(self) -> Iterator[Metric]:
         """Return the present values."""
-        for metric in (self._failures, self._exclusions, self._durations):
+        for metric in (self._failures, self._exclusions, self._durations, self._unevaluated):
             yield from metric.collect()
 
     def evaluated(self, name: str, kind: str, type: str, operation: str, match: Match) -> None:
@@ -76,3 +83,7 @@ class ConditionMetrics(Collector):
             self._exclusions.labels(*labels).inc()
         if match.error:
             self._failures.labels(*labels).inc()
+
+    def failed(self, name: str, kind: str, *, closed: bool) -> None:
+        """Count a policy or a webhook that could not be evaluated, and what its failurePolicy does."""
+        self._unevaluated.labels(name, kind, "Fail" if closed else "Ignore").inc()

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apiserver.admission.mutation import defaulted
 from apiserver.admission.policies.activation import authorizers, variables_of
+from apiserver.admission.policies.definitions import MUTATING
 from apiserver.admission.policies.evaluating import evaluated, matched
 from apiserver.admission.policies.invocations import Invocation, hooks_of, invocations, namespace_of
-from apiserver.admission.policies.metrics import ConditionMetrics, PolicyMetrics, error_type
+from apiserver.admission.policies.metrics import EvaluationMetrics, PolicyMetrics, error_type
 from apiserver.admission.policies.mutations import Unchangeable, applied, configuration_of, operations_from, patched
 from apiserver.apis.status import ApiError, forbidden
 from apiserver.registry.fieldmanager import compile_schema
@@ -60,7 +61,7 @@ class MutatingPolicies:
     namespaces: Namespaces
     params: Params
     runner: Runner
-    conditions: ConditionMetrics = field(default_factory=ConditionMetrics)
+    evaluations: EvaluationMetrics = field(default_factory=EvaluationMetrics)
     metrics: PolicyMetrics = field(default_factory=lambda: PolicyMetrics("mutating"))
 
     async def mutate(self, attributes: Attributes, calls: Calls) -> Attributes:
@@ -102,7 +103,7 @@ class MutatingPolicies:
         variables = {**variables_of(attributes, None), "params": one.params, **authorizers(attributes, run.decisions)}
         match = await run.result(partial(matched, one.policy.conditions, variables, composed=one.policy.variables))
         if one.policy.conditions:
-            self.conditions.evaluated(one.policy.name, "policy", "admit", attributes.operation, match)
+            self.evaluations.evaluated(one.policy.name, "policy", "admit", attributes.operation, match)
         if match.error:
             self._failed(one, match.error, errors)
             self.metrics.checked(*_names(one), error_type(match.error), seconds=match.seconds)
@@ -136,6 +137,7 @@ class MutatingPolicies:
         log.warning(
             "failing %s: policy %s with binding %s: %s", "closed" if one.policy.fails_closed else "open", policy, binding, why[:1024]
         )
+        self.evaluations.failed(policy, MUTATING, closed=one.policy.fails_closed)
         if one.policy.fails_closed:
             which = f"policy '{policy}' with binding '{binding}'" if one.binding is not None else f'policy "{policy}"'
             errors.append(_Error(f"{which} denied request: {why}", reason))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from apiserver.admission.policies.activation import authorizers, variables_of
+from apiserver.admission.policies.definitions import VALIDATING
 from apiserver.admission.policies.evaluating import Decision, Outcome, outcome
 from apiserver.admission.policies.invocations import hooks_of, invocations, namespace_of
-from apiserver.admission.policies.metrics import ConditionMetrics, PolicyMetrics, error_type
+from apiserver.admission.policies.metrics import EvaluationMetrics, PolicyMetrics, error_type
 from apiserver.apis.status import ApiError, forbidden
 from apiserver.registry.generic.latency import track_wait
 
@@ -51,7 +52,7 @@ class ValidatingPolicies:
     namespaces: Namespaces
     params: Params
     runner: Runner
-    conditions: ConditionMetrics = field(default_factory=ConditionMetrics)
+    evaluations: EvaluationMetrics = field(default_factory=EvaluationMetrics)
     metrics: PolicyMetrics = field(default_factory=PolicyMetrics)
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
@@ -80,7 +81,7 @@ class ValidatingPolicies:
             job = partial(outcome, policy, {**variables, "params": params}, authorizers(attributes, run.decisions))
             said = await run.result(job)
             if policy.conditions:
-                self.conditions.evaluated(policy.name, "policy", "validate", attributes.operation, said.match)
+                self.evaluations.evaluated(policy.name, "policy", "validate", attributes.operation, said.match)
             self._enforce(policy, binding, said, attributes, findings)
         return findings
 
@@ -95,6 +96,7 @@ class ValidatingPolicies:
     def _report(self, policy: Policy, binding: str, why: str) -> None:
         how = "closed" if policy.fails_closed else "open"
         log.warning("failing %s: policy %s with binding %s: %s", how, policy.name, binding, why[:1024])
+        self.evaluations.failed(policy.name, VALIDATING, closed=policy.fails_closed)
 
     def _enforce(self, policy: Policy, binding: Binding, said: Outcome, attributes: Attributes, findings: _Findings) -> None:
         for index, decision in enumerate(said.decisions):

@@ -14,7 +14,7 @@ from apiserver.admission.machinequota import MachineQuota
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
-from apiserver.admission.policies.metrics import ConditionMetrics
+from apiserver.admission.policies.metrics import EvaluationMetrics
 from apiserver.admission.policies.mutating import MutatingPolicies
 from apiserver.admission.policies.running import Runner
 from apiserver.admission.policies.validating import ValidatingPolicies
@@ -60,18 +60,18 @@ class ManagementAdmission:
         self._mutating, self._validating = mutating_policies(client), validating_policies(client)
         self._params = ManagementParams(client, lambda: self._mutating.policies.param_kinds | self._validating.policies.param_kinds)
         self._runner = Runner(Reviews(client))
-        webhooks, conditions = WebhookMetrics(), ConditionMetrics()
-        calling = (self._runner, webhooks, conditions)
+        webhooks, evaluations = WebhookMetrics(), EvaluationMetrics()
+        calling = (self._runner, webhooks, evaluations)
         mutating = Dispatcher(self._follow(client, MUTATING), namespaces, self._caller, True, *calling)
         validating = Dispatcher(self._follow(client, VALIDATING), namespaces, self._caller, False, *calling)
-        known = (namespaces, self._params, self._runner, conditions)
+        known = (namespaces, self._params, self._runner, evaluations)
         changing = MutatingPolicies(self._mutating.policies, *known)
         checking = ValidatingPolicies(self._validating.policies, *known)
         self._held_hosts: HeldHosts | None = None
         self._quota_source = ManagementQuotas(client, self._copy)
         self._quota = ResourceQuota(self._quota_source, self._names, self._beside)
         self._used: UsedAmounts | None = None
-        self.metrics: tuple[Collector, ...] = (webhooks, conditions, changing.metrics, checking.metrics)
+        self.metrics: tuple[Collector, ...] = (webhooks, evaluations, changing.metrics, checking.metrics)
         mutators = Mutators(changing, MutatingWebhooks(mutating))
         self.chain = AdmissionChain([NamespaceLifecycle(namespaces), mutators, checking, ValidatingWebhooks(validating)])
 

@@ -224,7 +224,7 @@ CONDITIONS = "apiserver_admission_match_condition_"
 async def test_conditions_that_cannot_be_decided_fail_closed(expression: str, said: str) -> None:
     given = configurations(configuration("c", {"name": "w", "matchConditions": [{"name": "m", "expression": expression}]}))
     calling, registry = dispatcher(given, Namespaces(), Answering(), mutating=False), CollectorRegistry()
-    registry.register(calling.conditions)
+    registry.register(calling.evaluations)
     with pytest.raises(ApiError) as caught:
         await ValidatingWebhooks(calling).admit(write())
     assert caught.value.code == 403
@@ -233,6 +233,8 @@ async def test_conditions_that_cannot_be_decided_fail_closed(expression: str, sa
     labels = {"name": "w", "kind": "webhook", "type": "validating", "operation": "CREATE"}
     assert registry.get_sample_value(f"{CONDITIONS}evaluation_errors_total", labels) == 1
     assert registry.get_sample_value(f"{CONDITIONS}evaluation_seconds_count", labels) == 1
+    failed = {"name": "w", "kind": "webhook", "failure_policy": "Fail"}
+    assert registry.get_sample_value("metal3_workloads_admission_evaluation_failures_total", failed) == 1
 
 
 async def test_conditions_of_a_large_object_do_not_hold_the_event_loop() -> None:

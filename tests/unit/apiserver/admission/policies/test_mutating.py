@@ -22,6 +22,8 @@ NOPE = "Object{spec: Object.spec{color: object.spec.nope}}"
 RED = "[JSONPatch{op: 'add', path: '/spec/color', value: 'red'}]"
 CHECKS = "apiserver_mutating_admission_policy_check_total"
 
+FAILURES = "metal3_workloads_admission_evaluation_failures_total"
+
 
 def checks(plugin: MutatingPolicies) -> dict[tuple[str, str, str], float]:
     """Return the counted checks: policy, binding, error type."""
@@ -130,6 +132,9 @@ async def test_what_cannot_be_evaluated_follows_the_failure_policy(
     assert await admitted(opened, new=new) is new
     assert checks(opened)["p", "b", kind] == 1
     assert "failing open: policy p with binding b" in caplog.text
+    for plugin, failure in ((closed, "Fail"), (opened, "Ignore")):
+        samples = [sample for metric in plugin.evaluations.collect() for sample in metric.samples if sample.name == FAILURES]
+        assert {tuple(sample.labels.values()) for sample in samples} == {("p", "MutatingAdmissionPolicy", failure)}
 
 
 async def test_what_is_not_configured_is_refused_first() -> None:

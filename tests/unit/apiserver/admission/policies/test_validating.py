@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CHECKS = "apiserver_validating_admission_policy_check_total"
 
+FAILURES = "metal3_workloads_admission_evaluation_failures_total"
+
 
 def checks(plugin: ValidatingPolicies) -> dict[tuple[str, str, str, str], float]:
     """Return the counted checks: policy, binding, error type, action."""
@@ -117,6 +119,9 @@ async def test_what_cannot_be_evaluated_follows_the_failure_policy(
     assert await opened.admit(write()) is not None
     assert checks(opened)["p", "b", kind, "allow"] >= 1
     assert "failing open: policy p with binding b" in caplog.text
+    for plugin, failure in ((closed, "Fail"), (opened, "Ignore")):
+        samples = [sample for metric in plugin.evaluations.collect() for sample in metric.samples if sample.name == FAILURES]
+        assert {tuple(sample.labels.values()) for sample in samples} == {("p", "ValidatingAdmissionPolicy", failure)}
 
 
 MISSING: dict[str, Any] = {"name": "nope", "parameterNotFoundAction": "Deny"}
