@@ -60,11 +60,11 @@ def plan(hosts: Iterable[Candidate], wants: Mapping[str, Requirements]) -> Plan:
         kinds[_kind(want)].append(key)
     samples = [wants[keys[0]] for keys in kinds.values()]
     groups = _groups(hosts, samples)
-    fits = [sum(1 << place for place, want in enumerate(samples) if unfit_reason(group[0], want) is None) for group in groups]
-    matching = Matching([len(keys) for keys in kinds.values()], [(len(group), mask) for group, mask in zip(groups, fits, strict=True)])
-    result = Plan(work=len(groups) * len(samples) + matching.steps)
+    fits = (sum(1 << place for place, want in enumerate(samples) if unfit_reason(group[0], want) is None) for group in groups)
+    matching = Matching([len(keys) for keys in kinds.values()], ((len(group), mask) for group, mask in zip(groups, fits, strict=True)))
+    result = Plan(work=len(matching.given) * len(samples) + matching.steps)
     waiting = [deque(keys) for keys in kinds.values()]
-    for group, given in zip(groups, matching.given, strict=True):
+    for group, given in zip(groups, matching.given, strict=False):
         names = iter(sorted(host.name for host in group))
         result.hosts |= {waiting[place].popleft(): next(names) for place, count in given.items() for _ in range(count)}
     return result
@@ -88,16 +88,21 @@ class Matching:
     """A maximum matching of demands with supplies.
 
     `demands` are the numbers of equal requests. `supplies` are the numbers of equal hosts, the
-    cheapest first, each with a bit for every demand that it can serve. `given` is, for each supply,
-    what it gives to which demand. `steps` counts the work."""
+    cheapest first, each with a bit for every demand that it can serve; they are read as far as
+    needed. `given` is, for each supply that was read, what it gives to which demand. `steps` counts
+    the work."""
 
-    def __init__(self, demands: Sequence[int], supplies: Sequence[tuple[int, int]]) -> None:
-        self._left, self._masks = list(demands), [mask for _, mask in supplies]
-        self.given: list[dict[int, int]] = [{} for _ in supplies]
+    def __init__(self, demands: Sequence[int], supplies: Iterable[tuple[int, int]]) -> None:
+        self._left, self._masks = list(demands), list[int]()
+        self.given: list[dict[int, int]] = []
         self._from: list[set[int]] = [set() for _ in demands]
         self._closed, self._missing, self.steps = 0, sum(demands), 0
-        for supply, (count, _) in enumerate(supplies):
+        for supply, (count, mask) in enumerate(supplies):
+            self._masks.append(mask)
+            self.given.append({})
             self._use(supply, count)
+            if not self._missing:
+                break
 
     def _use(self, supply: int, count: int) -> None:
         """Use as much as possible of a supply. What cannot be used now can never be used."""
