@@ -6,17 +6,12 @@ to be recorded on its machines, and carries the adoption out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from apiserver.client.objects import name_of
+from apiserver.client.objects import Object, name_of
 from controllers.classaccess import default_class
 from controllers.resumable import Blocked, RunOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from apiserver.client.objects import Object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,15 +6,13 @@ the host. This module finds all other ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apiserver.apis.metal3 import UNHEALTHY
-from apiserver.client.objects import uid_of
+from apiserver.client.objects import Object, uid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from apiserver.client.objects import Object
     from controllers.providers.base import ProviderHost
 
 TENANTS = ("Claimed", "NotReady", "Orphaned", "Quarantined", "Releasing")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from apiserver.apis.bounded import remembering
 from apiserver.apis.images import deploy_problems
 from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
 from apiserver.apis.workloadclass import retain_problem
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def is_active(namespace: Object) -> bool:

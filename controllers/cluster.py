@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,6 @@ from controllers.runtime.events import EventRecorder
 from controllers.secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from apiserver.client.client import Client
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from apiserver.apis.metal3 import EMPTYING_STATES
-from apiserver.client.client import JSON_PATCH
+from apiserver.client.client import JSON_PATCH, Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
@@ -21,11 +21,6 @@ from controllers.fleet import Row, claims, named
 from controllers.host.abandoned import ABANDONED
 from controllers.resumable import Blocked, RunOptions
 from controllers.runtime.conditions import find_condition
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from apiserver.client.client import Client
 
 DRAINED, GONE, HELD, RELEASING = "Drained", "Gone", "Held", "Releasing"
 """The states of a host that is being drained: not claimed, not existing any more, claimed, or being

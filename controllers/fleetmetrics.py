@@ -8,28 +8,24 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Counts
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from prometheus_client import Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from apiserver.apis.host import unavailable_reason
 from apiserver.apis.workload import RAN_PHASES
 from apiserver.client import tracing
-from apiserver.client.objects import key_of, name_of, uid_of
+from apiserver.client.objects import Object, key_of, name_of, uid_of
 from controllers.classaccess import is_connected
 from controllers.host.abandoned import ABANDONED
 from controllers.runtime.conditions import find_condition
 from controllers.workloadclass.status import UNHEALTHY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from prometheus_client.core import Metric
-
-    from apiserver.client.objects import Object
     from controllers.cluster import Cluster
 
 STATES = ("free", "claimed", "abandoned", "orphaned", "dirty", "unhealthy", "unavailable")

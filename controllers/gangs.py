@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from apiserver.client.objects import deleting
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from apiserver.client.objects import Object
+from apiserver.client.objects import Object, deleting
 
 
 @dataclass(frozen=True, slots=True)

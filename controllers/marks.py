@@ -7,16 +7,11 @@ namespace only a few. Further marks end with the claim.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from apiserver.apis.names import UNHEALTHY
-from apiserver.client.objects import name_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from collections.abc import Set as AbstractSet
-
-    from apiserver.client.objects import Object
+from apiserver.client.objects import Object, name_of
 
 
 def is_mark(annotations: Mapping[str, str]) -> bool:

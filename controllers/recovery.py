@@ -6,13 +6,10 @@ Each provider knows what is recorded on its machines, and carries the recovery o
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from controllers.resumable import RunOptions
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

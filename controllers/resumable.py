@@ -4,11 +4,9 @@ continue."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
 
 POLL = 0.2
 Found = TypeVar("Found")

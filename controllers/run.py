@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from controllers.consumer.controller import ConsumerController
 from controllers.fleetmetrics import follow
 from controllers.host.controller import HostController
 from controllers.offer.controller import OfferController
-from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, replica
+from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, Timing, replica
 from controllers.runtime.manager import Manager
 from controllers.scheduler.controller import Scheduler
 from controllers.workload.controller import WorkloadController
@@ -26,13 +27,10 @@ from controllers.workloadclass.providers import Sources
 from controllers.workloadset.controller import WorkloadSetController
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from prometheus_client import CollectorRegistry
     from prometheus_client.registry import Collector
 
     from apiserver.client.kubeconfig import Source
-    from controllers.runtime.leader import Timing
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,6 @@ from apiserver.client.objects import Object, labels_of, name_of, uid_of
 from controllers import kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)

@@ -12,8 +12,10 @@ import argparse
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis import names
@@ -36,9 +38,6 @@ from controllers.providers.machines import instance
 from controllers.providers.relay import loops
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import ModuleType
-
     from apiserver.registry.generic.resource import Column, Resource
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"

@@ -29,12 +29,10 @@ All errors derive from StorageError:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+from typing import Literal, NamedTuple
 
 __all__ = [
     "Check",

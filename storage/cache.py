@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from storage.base import (
     Compacted,
@@ -20,12 +21,16 @@ from storage.base import (
     Delete,
     Event,
     FutureRevision,
+    KeyValue,
+    Operation,
+    Page,
     Progress,
     Put,
     RolledBack,
     StorageError,
     Store,
     Unavailable,
+    Usage,
 )
 from storage.collection import Collection
 from storage.format import check_format
@@ -33,11 +38,6 @@ from storage.keys import successor
 from storage.ring import Budget
 from storage.transfer import MARK
 from storage.waiters import Waiters
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-
-    from storage.base import KeyValue, Operation, Page, Usage
 
 _log = logging.getLogger(__name__)
 

@@ -7,15 +7,11 @@ one event loop. Reads are synchronous and copy at most a list of references.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Generic, Literal, NamedTuple, TypeVar
 
 from storage.contents import Contents
-from storage.ring import Ring
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-
-    from storage.ring import Budget, Subscription
+from storage.ring import Budget, Ring, Subscription
 
 _log = logging.getLogger(__name__)
 

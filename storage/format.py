@@ -7,12 +7,7 @@ their tables. Fields that are only additional need no new number.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from storage.base import Corrupt
-
-if TYPE_CHECKING:
-    from storage.base import Store
+from storage.base import Corrupt, Store
 
 FORMAT = 1
 """The newest format that this version reads and writes. A store without KEY has format 1."""

@@ -10,15 +10,10 @@ to either store meanwhile, and the comparison detects such writes.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from storage.base import Conflict, Delete, KeyValue, Put, StorageError, TooLarge
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
-    from storage.base import Operation, Store
+from storage.base import Conflict, Delete, KeyValue, Operation, Put, StorageError, Store, TooLarge
 
 MARK = "unfinished-migration"
 """The key that exists in a target until the target is complete. Keys of objects begin with a

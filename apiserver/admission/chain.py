@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.strategy import Admission
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.admission.policies.definitions import Named, conditions_of
 from apiserver.admission.rules import Rule, label_selector
 from apiserver.registry.generic.selectors import LabelSelector
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.amounts import Limits, limits, refusal
 from apiserver.admission.heldhosts import target_of
-from apiserver.admission.resourcequota import QuotaUnavailable, unknown
+from apiserver.admission.resourcequota import Quotas, QuotaUnavailable, unknown
 from apiserver.apis.status import forbidden
 from apiserver.registry.claims.charge import takes_again
 from apiserver.registry.claims.usage import of_left, of_namespace, of_workload
 
 if TYPE_CHECKING:
-    from apiserver.admission.resourcequota import Quotas
     from apiserver.admission.turns import Turns
     from apiserver.registry.claims.claims import Claims
     from apiserver.registry.generic.attributes import Attributes

@@ -3,14 +3,13 @@ k8s.io/apiserver's admission)."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from apiserver.admission.mutation import contained
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Sequence
-
     from apiserver.registry.generic.attributes import Attributes
 
 

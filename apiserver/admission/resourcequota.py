@@ -13,14 +13,13 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Protocol
 
 from apiserver.admission.quota import Request, StatusUnknown, counted_as, judge, limits, quantity, refusal, with_used
 from apiserver.apis.status import ApiError, forbidden, internal, service_unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.resource import Resource
 

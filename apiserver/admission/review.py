@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ import orjson
 from apiserver.apis.status import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from apiserver.registry.generic.attributes import Attributes
 
 GROUP = "admission.k8s.io"

@@ -7,14 +7,13 @@ equivalents.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from apiserver.registry.generic.selectors import LabelSelector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from apiserver.registry.generic.attributes import Attributes
 
 

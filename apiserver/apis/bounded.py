@@ -7,12 +7,10 @@ no other.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable
 from dataclasses import fields, is_dataclass
 from functools import lru_cache, wraps
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+from typing import Any, Generic, ParamSpec, TypeVar
 
 K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")

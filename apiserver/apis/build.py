@@ -5,11 +5,8 @@ The image's build writes both into the environment."""
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 UNKNOWN_DATE = "1970-01-01T00:00:00Z"
 """The date that components of Kubernetes report if they were built without a stamp."""

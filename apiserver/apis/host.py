@@ -11,7 +11,8 @@ or credential.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -20,9 +21,6 @@ from apiserver.apis.bounded import remembering
 from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, OwnerReference, SecretReference
 from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CustomDeploy, Reported, ReportedImage
 from apiserver.apis.names import FIRST_BOOT
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", *FIRST_BOOT, "online", "automatedCleaningMode")
 """The fields of a view's spec that belong to the Workload. The others belong to the host."""

@@ -6,10 +6,8 @@ The operator reports them since 0.13. Sources without it, such as clouds, report
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from collections.abc import Mapping
+from typing import Any, Literal
 
 Answer = tuple[Literal["True", "False", "Unknown"], str]
 """A condition's status and reason."""

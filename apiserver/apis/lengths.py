@@ -6,12 +6,10 @@ A text that is stored stays accepted as long as it is not changed, also while ot
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from apiserver.apis.names import FIRST_BOOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 NAME, QUALIFIED, PATH = 253, 317, 1024
 """The most characters of a name, of a key or version with its group, and of a path to a field."""

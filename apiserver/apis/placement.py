@@ -6,16 +6,14 @@ Names and meanings are those of a Pod's topologySpreadConstraints and podAntiAff
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from apiserver.apis.base import DNSLabel, Model
 from apiserver.apis.lengths import QUALIFIED
 from apiserver.apis.meta import LabelSelector
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOST_MEMBERS = 1000
 """The number of Workloads that a gang may ask for at once. It bounds the work of one plan."""

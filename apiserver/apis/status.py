@@ -5,10 +5,8 @@ The texts are worded as in kube-apiserver. Reasons and codes: k8s.io/apimachiner
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
+from typing import Any
 
 CAUSES = 50
 """The number of causes in an error. The message says how many more there are."""

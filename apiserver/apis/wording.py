@@ -7,14 +7,12 @@ of kube-openapi's validation of custom resources.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
 TYPES = {

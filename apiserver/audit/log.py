@@ -11,12 +11,10 @@ import os
 import sys
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import BinaryIO
 
 from apiserver.audit.event import Record, encode
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 log = logging.getLogger(__name__)
 

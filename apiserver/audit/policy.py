@@ -6,6 +6,7 @@ strictly, because a misspelt field would silently record too little.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
@@ -15,8 +16,6 @@ from pydantic.alias_generators import to_camel
 from apiserver.apis.wording import sentence
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo
 

@@ -10,10 +10,9 @@ from prometheus_client import Histogram
 
 from apiserver.apis.status import unauthorized
 from apiserver.authentication.peer import PeerError, peer_of
-from apiserver.authentication.verification import Untrusted
+from apiserver.authentication.verification import CertificateVerifier, Untrusted
 
 if TYPE_CHECKING:
-    from apiserver.authentication.verification import CertificateVerifier
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.context import UserInfo
 

@@ -7,6 +7,7 @@ and has an allowed common name. On any other connection they are ignored.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -17,8 +18,6 @@ from apiserver.authentication.verification import CertificateVerifier, Untrusted
 from apiserver.registry.generic.context import UserInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from cryptography import x509
     from multidict import CIMultiDictProxy
 

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Generic, TypeVar
 
 from apiserver.apis.bounded import Bounded, footprint
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
 
 V = TypeVar("V")
 

@@ -6,11 +6,11 @@ The charge comes before the work. So nothing that a limit forbids is begun.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
 
 PER_CALL = 1_000_000
 """The most that one expression may cost."""

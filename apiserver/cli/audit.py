@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from apiserver.audit.log import AuditLog
 from apiserver.audit.policy import BadPolicy, read_policy
 from apiserver.cli.running import UsageError
 from apiserver.filters.audit import Auditor
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

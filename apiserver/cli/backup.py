@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from apiserver.cli.numbers import between
 from apiserver.cli.progress import add_output, console, print_json, reporting
@@ -16,15 +18,8 @@ from apiserver.cli.storageflags import size
 from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import StorageError
 from storage.keys import prefix_end
-from storage.sqlite.offline import backup
-from storage.sqlite.rotation import DATABASE, SNAPSHOT, backups, rotate, rotated
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Coroutine, Mapping, Sequence
-
-    from storage.sqlite.offline import Contents
-    from storage.sqlite.rotation import Rotated
+from storage.sqlite.offline import Contents, backup
+from storage.sqlite.rotation import DATABASE, SNAPSHOT, Rotated, backups, rotate, rotated
 
 Result = TypeVar("Result")
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.authentication.verification import load_bundle
 from apiserver.cli.running import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptography import x509
 
     from apiserver.server.delegation.trust import Trust

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
+from collections.abc import Callable, Sequence
 from io import StringIO
-from typing import TYPE_CHECKING
 
 import argcomplete
 from argcomplete.completers import SuppressCompleter
 from argcomplete.shell_integration import shellcode
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Sequence
 
 FILES, NO_FILES = ":0", ":4"
 """The directives of kubectl's completion: the shell may add names of files, or must not."""

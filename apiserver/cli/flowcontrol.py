@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
 from apiserver.cli.numbers import between
 from apiserver.filters.flowcontrol import CONTROLLERS, MUTATING_INFLIGHT, READING_INFLIGHT, FlowControl
-
-if TYPE_CHECKING:
-    import argparse
 
 REQUESTS = between(1, 100_000, "how many requests run")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +12,9 @@ from apiserver.cli.numbers import port
 from apiserver.cli.running import UsageError
 from apiserver.gateway.gateway import Settings
 from apiserver.gateway.upstream import Upstream
-from apiserver.registry.catalog import gateway_views
+from apiserver.registry.catalog import Catalog, gateway_views
 
 if TYPE_CHECKING:
-    import argparse
-
-    from apiserver.registry.catalog import Catalog
     from apiserver.server.delegation.delegation import Delegation
 
 OTHERS = ("gateway_port_file", "gateway_tls_cert_file", "gateway_tls_private_key_file", "gateway_tls_san")

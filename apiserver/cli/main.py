@@ -8,17 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from textwrap import fill, wrap
-from typing import TYPE_CHECKING
+from types import ModuleType
 
 from apiserver.apis.build import Build
 from apiserver.cli.logs import FORMATS, LEVELS, MOST, log_to
 from apiserver.client.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import ModuleType
 
 COMMANDS = {
     "dev": "run everything in one process, no cluster needed",

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.apis.status import method_not_allowed, path_not_found
@@ -25,9 +27,6 @@ from apiserver.server.servingcert import FileCertificate, SelfMade
 from apiserver.server.tls import BadServingCertificate, ServerTls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
-
     from aiohttp import web
     from prometheus_client import CollectorRegistry
 

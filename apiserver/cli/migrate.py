@@ -3,26 +3,23 @@ stopped."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from apiserver.cli.progress import add_output, console, print_json, reporting
+from apiserver.cli.progress import Reporter, add_output, console, print_json, reporting
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.cli.storage import PREFIX, open_store, sqlite_path
 from apiserver.server.servingcert import AUTHORITY_KEY
 from storage import transfer
-from storage.base import StorageError
+from storage.base import StorageError, Store
 from storage.sqlite import SQLiteStore
 from storage.sqlite.offline import raise_revision
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import AsyncIterator, Collection
-
-    from apiserver.cli.progress import Reporter
-    from storage.base import Store
     from storage.transfer import Snapshot
 
 REPORT_SECONDS = 1.0

@@ -6,20 +6,18 @@ to the same trace, and the uid is enough to look it up.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import threading
 import time
 import uuid
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.cli.numbers import between
 from apiserver.cli.running import UsageError
 from apiserver.client import tracing
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator, Mapping
 
 NANO = 1_000_000_000
 STOP_SECONDS = 3.0

@@ -4,22 +4,18 @@ With `-o json`, stdout gets the result alone, and the lines go to stderr."""
 
 from __future__ import annotations
 
+import argparse
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from apiserver.client.text import printable
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
-
-    from rich.progress import TaskID
 
 
 class Reporter:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from apiserver.cli.numbers import between
 from apiserver.cli.progress import add_output, console, print_json, reporting
@@ -14,9 +14,6 @@ from apiserver.cli.storage import sqlite_path
 from storage.base import Corrupt, StorageError
 from storage.sqlite.offline import MARGIN, discard_replaced, restore
 from storage.sqlite.rotation import backups, newest
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

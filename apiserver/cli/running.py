@@ -7,12 +7,10 @@ import contextlib
 import logging
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 import uvloop
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,12 @@ This is the composition root for production."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
 import socket
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from apiserver.apis import metal3, workload
 from apiserver.authentication import certificate
@@ -33,10 +34,6 @@ from apiserver.server.registration import Registrations
 from apiserver.server.servingcert import FileCertificate, SelfMade, stored_authority
 from apiserver.server.tls import BadServingCertificate, ServerTls
 from storage.base import StorageError
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Awaitable, Callable
 
 log = logging.getLogger(__name__)
 

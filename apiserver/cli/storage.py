@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +11,6 @@ from apiserver.cli.running import UsageError
 from storage.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from storage.base import Store
     from storage.etcd import EtcdStore
 

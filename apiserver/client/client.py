@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,8 +24,6 @@ from apiserver.client.errors import ApiException, BadConfig, Unconnected, Unreac
 from apiserver.client.kubeconfig import Access, Endpoint, Source, load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-
     from aiohttp.abc import AbstractStreamWriter
 
     from apiserver.client.objects import Object, Resource

@@ -12,20 +12,18 @@ import asyncio
 import base64
 import binascii
 import logging
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from apiserver.client.client import Client
 from apiserver.client.errors import ApiException, BadConfig, Unconnected, describe
-from apiserver.client.kubeconfig import Endpoint
+from apiserver.client.kubeconfig import Endpoint, Source
 from apiserver.client.objects import Object, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     import aiohttp
 
-    from apiserver.client.kubeconfig import Source
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,10 @@ write.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 from apiserver.client.errors import ApiException
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Fenced(ApiException):

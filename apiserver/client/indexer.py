@@ -4,14 +4,9 @@ Objects are plain, shared dicts: never change them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
 
-from apiserver.client.objects import namespace_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from apiserver.client.objects import Object
+from apiserver.client.objects import Object, namespace_of
 
 Indexer = "Callable[[Object], Iterable[str]]"
 """A function that returns the values under which an object can be found."""

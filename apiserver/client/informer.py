@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from apiserver.client.clock import Backoff
 from apiserver.client.errors import ApiException, BadConfig, Unreachable, describe
 from apiserver.client.indexer import Store
-from apiserver.client.objects import key_of
+from apiserver.client.objects import Object, Resource, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from apiserver.client.client import Client
-    from apiserver.client.objects import Object, Resource
 
     Handler = Callable[[Object | None, Object | None], None]
 

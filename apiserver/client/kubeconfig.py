@@ -15,17 +15,15 @@ import copy
 import os
 import ssl
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from kubernetes_asyncio import config as kube_config
 from kubernetes_asyncio.client.configuration import Configuration
 
 from apiserver.client.errors import BadConfig
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 Source = str | os.PathLike[str] | dict[str, Any] | None
 """The configuration: a file, a kubeconfig as a dict, or None for the pod's service account."""

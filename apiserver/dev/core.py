@@ -16,12 +16,11 @@ from apiserver.dev.protobuf import read_core
 from apiserver.dev.strategic import strategic_merge
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
-from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.strategy import Admission, Strategy
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.strategy import Admission
     from storage.base import Operation
     from storage.cache import WatchCache
 

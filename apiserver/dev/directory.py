@@ -8,14 +8,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import yaml
 
 from apiserver.server.pki import Authority, BadAuthority, KeyPair, write_private
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ENDPOINTS = ("management", "hardware")
 

@@ -4,14 +4,16 @@ They use production's components over a SQLite file, with their own certificates
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.verification import CertificateVerifier
-from apiserver.dev.core import LocalNamespaces, core_catalog
+from apiserver.dev.core import CoreCatalog, LocalNamespaces, core_catalog
 from apiserver.dev.garbagecollector import GarbageCollector
 from apiserver.dev.hardware import hardware_data, real_hosts
 from apiserver.dev.namespacecontroller import NamespaceController
@@ -26,10 +28,6 @@ from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from apiserver.dev.core import CoreCatalog
     from apiserver.registry.generic.registry import Registry
     from apiserver.registry.generic.strategy import Admission
     from apiserver.server.pki import Authority

@@ -10,11 +10,10 @@ from apiserver.apis.status import cause
 from apiserver.registry.baremetalhost import baremetalhosts
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import ALL_VERBS
-from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.hardwaredata import hardwaredata
 
 if TYPE_CHECKING:
-    from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
 REAL_HOSTS = baremetalhosts(view=False)

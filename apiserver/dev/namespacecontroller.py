@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from storage.base import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.registry import Registry
     from storage.cache import WatchCache

@@ -6,14 +6,13 @@ for discovery, which all users may read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.filters.authorization import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo
 

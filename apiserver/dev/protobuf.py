@@ -8,13 +8,11 @@ runtime.Unknown, after the magic bytes "k8s\\0". Unknown fields are skipped.
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import bad_request
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 MAGIC = b"k8s\x00"
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -18,8 +19,6 @@ from apiserver.apis.status import ApiError
 from apiserver.registry.generic.context import Context, UserInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from apiserver.registry.generic.registry import Registry
 
 Object = dict[str, Any]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -21,8 +22,6 @@ from apiserver.handlers.response.errors import from_storage
 from storage.base import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apiserver.audit.policy import Policy, Recording
     from apiserver.handlers.request.call import Call, Filter, Handler
 

@@ -6,6 +6,7 @@ others get 401.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from apiserver.apis.status import ApiError, unauthorized
@@ -13,8 +14,6 @@ from apiserver.filters.paths import is_health
 from apiserver.registry.generic.context import UserInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, Filter, Handler

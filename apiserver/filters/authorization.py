@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,8 +12,6 @@ from apiserver.filters.paths import is_health
 from apiserver.registry.generic.registry import PRIVATE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo

@@ -3,35 +3,27 @@ handler."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apiserver.filters.audit import with_audit, with_refusals_audited
+from apiserver.filters.audit import Auditor, with_audit, with_refusals_audited
 from apiserver.filters.auditid import with_audit_id
-from apiserver.filters.authentication import with_authentication
-from apiserver.filters.authorization import with_authorization
+from apiserver.filters.authentication import Authenticator, with_authentication
+from apiserver.filters.authorization import Authorizer, with_authorization
 from apiserver.filters.deadline import DEFAULT_SECONDS, with_deadline
 from apiserver.filters.errors import with_errors
 from apiserver.filters.expect import with_expect
 from apiserver.filters.flowcontrol import FlowControl, with_flow_control
 from apiserver.filters.impersonation import with_impersonation
-from apiserver.filters.metrics import with_metrics
+from apiserver.filters.metrics import Recorder, with_metrics
 from apiserver.filters.requestinfo import with_request_info
-from apiserver.filters.steps import with_steps
+from apiserver.filters.steps import Meter, with_steps
 from apiserver.filters.tracing import with_tracing
-from apiserver.handlers.request.call import Call
+from apiserver.handlers.request.call import Call, Filter, Handler
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from aiohttp import web
-
-    from apiserver.filters.audit import Auditor
-    from apiserver.filters.authentication import Authenticator
-    from apiserver.filters.authorization import Authorizer
-    from apiserver.filters.metrics import Recorder
-    from apiserver.filters.steps import Meter
-    from apiserver.handlers.request.call import Filter, Handler
 
 
 @dataclass(frozen=True, kw_only=True)

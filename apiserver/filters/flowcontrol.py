@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,22 +23,18 @@ from apiserver.authentication.remote import client_of, remote
 from apiserver.filters.authentication import ANONYMOUS
 from apiserver.filters.authorization import MASTERS
 from apiserver.filters.paths import is_health, is_long_running
-from apiserver.flowcontrol.fairqueue import QueueFull, QueueSet
+from apiserver.flowcontrol.fairqueue import QueueFull, QueueSet, Ticket
 from apiserver.flowcontrol.looptime import LoopTime
 from apiserver.flowcontrol.refusals import Refusals
 from apiserver.handlers.request.body import LIMIT
-from apiserver.handlers.request.call import UNKNOWN
+from apiserver.handlers.request.call import UNKNOWN, Call, Filter, Handler, RequestInfo
 from apiserver.handlers.request.timebudget import sharing
 from apiserver.registry.generic.latency import track_wait
 from apiserver.registry.generic.seat import seated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
-
     from aiohttp import web
 
-    from apiserver.flowcontrol.fairqueue import Ticket
-    from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
     from apiserver.registry.generic.context import UserInfo
 
 READING = frozenset({"get", "list", "head", "options", "watch"})

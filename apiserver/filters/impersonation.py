@@ -7,24 +7,21 @@ The semantics are those of k8s.io/apiserver's WithImpersonation.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from apiserver.apis.status import bad_request
 from apiserver.authentication.requestheader import is_text
 from apiserver.filters.authentication import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED
-from apiserver.filters.authorization import refusal
-from apiserver.handlers.request.call import RequestInfo
+from apiserver.filters.authorization import Authorizer, refusal
+from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
 from apiserver.registry.generic.context import SERVICE_ACCOUNT, UserInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from aiohttp import web
     from multidict import CIMultiDictProxy
 
-    from apiserver.filters.authorization import Authorizer
-    from apiserver.handlers.request.call import Call, Filter, Handler
 
 USER, UID, GROUP, EXTRA = "Impersonate-User", "Impersonate-Uid", "Impersonate-Group", "Impersonate-Extra-"
 ANY = re.compile("impersonate-", re.IGNORECASE).match

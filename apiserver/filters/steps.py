@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, Filter, Handler

@@ -5,14 +5,13 @@ the storage."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apiserver.client import tracing
 from apiserver.filters.paths import is_health, is_long_running
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, Filter, Handler

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from apiserver.apis.status import too_many_requests
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Hashable
 
 TRY_AGAIN = "Too many requests, please try again later."
 

@@ -11,14 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Callable, Coroutine, Generator, Hashable
+from typing import Any, Generic, TypeVar
 
-from apiserver.flowcontrol.fairqueue import FairQueue
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Hashable
-
-    from apiserver.flowcontrol.fairqueue import Flow
+from apiserver.flowcontrol.fairqueue import FairQueue, Flow
 
 R = TypeVar("R")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ from apiserver.filters.paths import is_health
 from apiserver.gateway.headers import NO_TOKEN, credential
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from apiserver.authentication.token import TokenAuthenticator
     from apiserver.filters.authorization import Authorizer, Decision
     from apiserver.handlers.request.call import Call, RequestInfo

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from apiserver.filters.metrics import Recorder
     from apiserver.gateway.target import Part
     from apiserver.handlers.request.call import RequestInfo

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiohttp import web
+from aiohttp import ClientResponse, web
 
 from apiserver.apis.bounded import Bounded
 from apiserver.apis.status import ApiError
@@ -25,9 +26,6 @@ from apiserver.handlers.request.negotiation import JSON, Form
 from apiserver.handlers.response.compression import GZIPPED, THRESHOLD, gzipped, wants_gzip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from aiohttp import ClientResponse
     from multidict import CIMultiDict
 
     from apiserver.gateway.upstream import Upstream

@@ -7,6 +7,7 @@ control and the audit log know whose they are.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,9 @@ from apiserver.gateway.documents import Documents
 from apiserver.gateway.passing import Passing, check_headers
 from apiserver.gateway.target import Part, Target, target_of
 from apiserver.handlers.dispatch import Api
-from apiserver.handlers.request.call import RequestInfo
+from apiserver.handlers.request.call import Call, Handler, RequestInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-
     from aiohttp import web
 
     from apiserver.authentication.token import TokenAuthenticator
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from apiserver.filters.metrics import Recorder
     from apiserver.filters.steps import Meter
     from apiserver.gateway.upstream import Upstream
-    from apiserver.handlers.request.call import Call, Handler
     from apiserver.registry.generic.registry import Registry
 
 PASSED_SECONDS = 75.0

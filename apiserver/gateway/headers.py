@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from apiserver.apis.status import bad_request, unauthorized
 from apiserver.authentication.token import bearer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from multidict import CIMultiDictProxy
 
 HOP_BY_HOP = frozenset(
     {

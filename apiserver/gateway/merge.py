@@ -6,6 +6,7 @@ as kube-apiserver says it. The functions return new documents, and change none.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError
@@ -13,8 +14,6 @@ from apiserver.handlers.discovery.discovery import aggregated, group_of, resourc
 from apiserver.handlers.discovery.openapi_document import definition_name, document_v2, document_v3
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from apiserver.registry.generic.resource import Resource
 
 GVK = "x-kubernetes-group-version-kind"

@@ -6,11 +6,12 @@ Bodies of both directions pass in pieces, so a request holds no more than its bu
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import aiohttp
-from aiohttp import web
+from aiohttp import ClientResponse, web
 
 from apiserver.apis.status import ApiError, bad_request
 from apiserver.authentication.remote import remote
@@ -20,9 +21,6 @@ from apiserver.gateway.tunnel import connect
 from apiserver.handlers.watchers.registry import Watches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from aiohttp import ClientResponse
     from multidict import CIMultiDict
 
     from apiserver.gateway.target import Target

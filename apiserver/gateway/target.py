@@ -8,18 +8,13 @@ kind is answered here.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from apiserver.apis.status import bad_request
 from apiserver.filters.paths import is_health
-from apiserver.handlers.request.call import is_true, parse
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from apiserver.handlers.request.call import RequestInfo
+from apiserver.handlers.request.call import RequestInfo, is_true, parse
 
 PLAIN = re.compile(r"/[!-~]*")
 """Characters of a target: visible ASCII. Others are percent-encoded by every client."""

@@ -11,13 +11,12 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
+from aiohttp import ClientResponse, web
 from aiohttp.http_writer import StreamWriter
 
 from apiserver.gateway.headers import to_client
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse
     from aiohttp.base_protocol import BaseProtocol
 
 BUFFER = 64 * 1024

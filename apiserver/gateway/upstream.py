@@ -9,24 +9,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-from aiohttp import ClientTimeout, DummyCookieJar
+from aiohttp import ClientTimeout, DummyCookieJar, StreamReader
 from yarl import URL
 
 from apiserver.apis.status import ApiError, service_unavailable
 from apiserver.client.errors import BadConfig
-from apiserver.client.kubeconfig import Endpoint, load_endpoint
+from apiserver.client.kubeconfig import Endpoint, Source, load_endpoint
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from aiohttp import StreamReader
     from multidict import CIMultiDict
 
-    from apiserver.client.kubeconfig import Source
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, bad_request, invalid
 from apiserver.handlers.request.body import read_value
-from apiserver.handlers.request.call import is_true
+from apiserver.handlers.request.call import Call, is_true
 from apiserver.handlers.request.fieldvalidation import check_body
-from apiserver.handlers.request.negotiation import APPLY_PATCH
+from apiserver.handlers.request.negotiation import APPLY_PATCH, Form
 from apiserver.handlers.request.objects import check_kind, check_place, metadata_of, object_of, typed
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
@@ -18,8 +18,6 @@ from apiserver.registry.fieldmanager import manager_causes
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.request.negotiation import Form
     from apiserver.handlers.scope import Scope
     from apiserver.registry.generic.resource import Resource
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from apiserver.apis.status import ApiError
@@ -14,8 +15,6 @@ from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response.listbody import ListBody
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call

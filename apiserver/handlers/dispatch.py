@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,6 @@ from apiserver.handlers.watchers.registry import Watches
 from apiserver.registry.generic.resource import SCALE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, Handler, RequestInfo

@@ -7,6 +7,7 @@ continues with the latest state.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,6 @@ from apiserver.registry.generic.selectors import Selector
 from storage.base import Compacted, FutureRevision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, RequestInfo

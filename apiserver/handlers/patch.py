@@ -6,6 +6,7 @@ another write comes between.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -21,8 +22,6 @@ from apiserver.handlers.response.respond import respond_entry
 from apiserver.registry.generic.patch import json_patch, merge_patch, operations_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apiserver.handlers.request.options import resource_version
 from apiserver.handlers.response.continuetoken import LATEST, Token
@@ -14,9 +15,6 @@ from apiserver.registry.generic.schema import model_schema
 from storage.base import FutureRevision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
-
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.watchers.registry import Watches
     from apiserver.registry.generic.registry import Registry

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, web
@@ -25,8 +26,6 @@ from apiserver.handlers.watchers.frames import INITIAL_EVENTS_END, Frames, error
 from storage.base import Compacted, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.scope import Scope
     from apiserver.handlers.watchers.broadcaster import Broadcaster

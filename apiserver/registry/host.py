@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -19,17 +20,13 @@ from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.metadata import is_label, now
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource, lookup
-from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
-from storage.base import Check, Delete
+from storage.base import Check, Delete, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from apiserver.registry.generic.context import Context, DeleteOptions
     from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.strategy import Admission
-    from storage.base import Operation
     from storage.cache import WatchCache
 
 

@@ -10,10 +10,9 @@ from apiserver.apis.workload import GROUP, VERSION
 from apiserver.apis.workloadclass import CleaningPolicy, WorkloadClass
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
-from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.strategy import Admission, Strategy
 
 if TYPE_CHECKING:
-    from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
 

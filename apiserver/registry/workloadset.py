@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,17 +17,14 @@ from apiserver.registry.generic.metadata import is_label, template_causes
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import SCALE, Column, Resource
 from apiserver.registry.generic.selectors import LabelSelector
-from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import normalize
 from apiserver.registry.workload import spec_causes
 from apiserver.registry.workloadclass import default_class
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.context import Context
-    from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
 WORKLOADSETS = Resource(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import logging
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from apiserver.client.errors import ApiException
@@ -16,8 +17,6 @@ from apiserver.server.background import check_forever
 from apiserver.server.registration import API_SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,7 +20,7 @@ from apiserver.filters import chain
 from apiserver.filters.deadline import DEFAULT_SECONDS
 from apiserver.filters.flowcontrol import FlowControl
 from apiserver.filters.paths import is_health
-from apiserver.gateway.gateway import Gateway
+from apiserver.gateway.gateway import Gateway, Settings
 from apiserver.handlers.dispatch import Api
 from apiserver.server.background import Background
 from apiserver.server.connections import Connections
@@ -31,8 +32,6 @@ from apiserver.server.storagemetrics import storage_metrics
 from apiserver.server.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-
     from aiohttp import web
     from prometheus_client.registry import Collector
 
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from apiserver.filters.audit import Auditor
     from apiserver.filters.authentication import Authenticator
     from apiserver.filters.authorization import Authorizer
-    from apiserver.gateway.gateway import Settings
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.registry import Registry
     from apiserver.server.registration import Registrations

@@ -13,12 +13,13 @@ import asyncio
 import logging
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
 from apiserver.apis.status import ApiError, bad_request, internal
@@ -26,9 +27,6 @@ from apiserver.filters.audit import STARTED
 from apiserver.filters.auditid import HEADER, KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from aiohttp import StreamReader
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.http_parser import RawRequestMessage
 

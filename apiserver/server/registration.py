@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from apiserver.client.errors import ApiException
 from apiserver.server.background import check_forever
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 
 from apiserver.server.pki import LEAF_LIFE, Authority, BadAuthority, KeyPair
-from apiserver.server.tls import BadServingCertificate
-from storage.base import Conflict, Put
+from apiserver.server.tls import BadServingCertificate, ServerTls
+from storage.base import Conflict, Put, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import timedelta
-    from pathlib import Path
 
-    from apiserver.server.tls import ServerTls
-    from storage.base import Store
 
 log = logging.getLogger(__name__)
 

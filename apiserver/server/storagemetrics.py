@@ -4,6 +4,7 @@ The names say etcd, as dashboards expect, whichever store it is."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
@@ -11,8 +12,6 @@ from prometheus_client import Counter, Histogram
 from apiserver.client import tracing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from apiserver.registry.generic.registry import Registry
     from apiserver.server.metrics import Metrics
     from storage.cache import WatchCache

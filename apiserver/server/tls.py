@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import ssl
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class BadServingCertificate(Exception):

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apiserver.server.metrics import Histogram
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apiserver.handlers.request.call import Call
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@ on."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
 from apiserver.cli.progress import console, reporting
 from apiserver.cli.running import UsageError
@@ -12,9 +12,6 @@ from controllers.adoption import Options, Summary, chosen_class
 from controllers.cli.names import classes, completes, hosts, namespaces
 from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
 from controllers.providers.base import BadClass, find_provider
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

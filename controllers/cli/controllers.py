@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 from pathlib import Path
@@ -19,8 +20,6 @@ from controllers.runtime import metrics
 from controllers.runtime.leader import LeadershipLost, Timing
 
 if TYPE_CHECKING:
-    import argparse
-
     from prometheus_client import CollectorRegistry
 
 

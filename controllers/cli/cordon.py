@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
 from apiserver.cli.progress import add_output, as_json
 from controllers import kinds
@@ -11,9 +11,6 @@ from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import screen, table
 from controllers.drain import chosen, cordon
 from controllers.fleet import Row, host_rows
-
-if TYPE_CHECKING:
-    import argparse
 
 _COLUMNS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD"}
 

@@ -6,10 +6,12 @@ anywhere else.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
 import logging
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -33,9 +35,6 @@ from controllers.simulator.settings import Settings
 from storage.base import StorageError
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import AsyncIterator, Sequence
-
     from prometheus_client import CollectorRegistry
 
     from apiserver.server.pki import Authority

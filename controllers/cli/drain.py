@@ -3,6 +3,8 @@ claimed."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json, console, reporting
@@ -13,9 +15,6 @@ from controllers.cli.tables import PLAIN, Screen, screen, table
 from controllers.drain import Options, chosen, drain, drained
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable
-
     from controllers.fleet import Row
     from controllers.resumable import Reporter
 

@@ -3,6 +3,8 @@ what is wrong."""
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json
@@ -14,9 +16,6 @@ from controllers.cli.tables import PLAIN, Screen, fitted, screen, table, tree
 from controllers.fleet import Row, capacity, host_rows, troubled
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Iterator
-
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json
@@ -14,8 +15,6 @@ from controllers.cli.tables import PLAIN, Screen, more, screen, table, tree
 from controllers.fleet import Row, claims, named
 
 if TYPE_CHECKING:
-    import argparse
-
     from apiserver.client.objects import Object
 
 _COLUMNS = {"namespace": "TENANT", "name": "WORKLOAD", "boundAt": "BOUND", "runningAt": "RUNNING", "releasedAt": "RELEASED"}

@@ -4,18 +4,13 @@ Their machines keep running."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
 from apiserver.cli.progress import console, reporting
 from apiserver.client.client import Client
 from controllers.cli.names import classes, completes, namespaces, workloads
 from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
-from controllers.move.mover import Mover, Options
-
-if TYPE_CHECKING:
-    import argparse
-
-    from controllers.move.mover import Summary
+from controllers.move.mover import Mover, Options, Summary
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

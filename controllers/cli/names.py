@@ -3,21 +3,17 @@ none."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from apiserver.cli.running import UsageError
 from apiserver.client.errors import ApiException, BadConfig
-from apiserver.client.objects import name_of
+from apiserver.client.objects import Object, Resource, name_of
 from controllers import kinds
 from controllers.cli.resumable import client_of
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Callable, Iterable
-
-    from apiserver.client.objects import Object, Resource
 
 SECONDS = 2.0
 """The time in which the cluster must answer."""

@@ -3,16 +3,13 @@ lost."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import argparse
 
 from apiserver.cli.progress import console, reporting
 from controllers.cli.names import classes, completes, namespaces
 from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
 from controllers.providers.base import find_provider, provisioners
 from controllers.recovery import Options, Summary
-
-if TYPE_CHECKING:
-    import argparse
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.client.client import Client
 from apiserver.client.errors import ApiException, BadConfig
 from controllers.resumable import Blocked, RunOptions
-
-if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Awaitable, Callable
 
 Options = TypeVar("Options", bound=RunOptions)
 Summary = TypeVar("Summary")

@@ -4,9 +4,9 @@ The cluster must have the BareMetalHost kind."""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
 from apiserver.cli.health import HealthServer
 from apiserver.cli.running import UsageError, run_until_stopped
@@ -14,9 +14,6 @@ from apiserver.client.client import Client
 from apiserver.client.errors import BadConfig
 from controllers.simulator.controller import Simulator
 from controllers.simulator.settings import Settings
-
-if TYPE_CHECKING:
-    import argparse
 
 log = logging.getLogger(__name__)
 

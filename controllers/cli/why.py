@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import uid_of
+from apiserver.client.objects import Object, uid_of
 from controllers import kinds
 from controllers.cli.names import completes, namespaces, workloads
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
@@ -16,10 +17,7 @@ from controllers.cli.tables import PLAIN, Screen, fitted, folded, more, screen
 from controllers.fleet import Row, why
 
 if TYPE_CHECKING:
-    import argparse
-
     from apiserver.client.client import Client
-    from apiserver.client.objects import Object
 
 SHOWN = 20
 """The most hosts in a table, so that it fits on one screen."""

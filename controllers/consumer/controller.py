@@ -8,17 +8,12 @@ host is unused can delete its view.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, deleting, key_of, labels_of, namespace_of
 from controllers import kinds
-from controllers.cluster import with_conditions
+from controllers.cluster import Cluster, with_conditions
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 CONSUMER_FOUND = "ConsumerFound"
 FIRST, AGAIN, WHILE_GONE = 60.0, 300.0, 60.0

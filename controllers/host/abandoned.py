@@ -18,19 +18,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from apiserver.client.clock import LoopClock, timestamp
-from apiserver.client.objects import name_of, typed
+from apiserver.client.clock import Clock, LoopClock, timestamp
+from apiserver.client.objects import Object, name_of, typed
 from controllers import kinds
-from controllers.providers.base import ProviderError
+from controllers.providers.base import Consumer, Provider, ProviderError
 from controllers.runtime.conditions import condition, find_condition, set_conditions
 from controllers.workload.release import unbind
 from controllers.workload.request import apply_request
 
 if TYPE_CHECKING:
-    from apiserver.client.clock import Clock
-    from apiserver.client.objects import Object
     from controllers.cluster import Cluster
-    from controllers.providers.base import Consumer, Provider
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ lost; Host.status.history is the record.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from apiserver.apis.images import scrubbed
@@ -13,8 +14,6 @@ from apiserver.apis.metal3 import EMPTYING_STATES
 from controllers.host.health import NOT_HEALTHY, health_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from apiserver.client.objects import Object
 
 TROUBLE = (NOT_HEALTHY, "Quarantined", "Unhealthy", "HostError", "HostGone", "Orphaned")

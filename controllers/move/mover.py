@@ -7,6 +7,7 @@ is deleted before its replacement exists.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,6 @@ from controllers.resumable import Blocked, Reporter, RunOptions, until
 from controllers.runtime.conditions import is_true
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from apiserver.client.client import Client
 
 TAKEN_BY = f"{kinds.GROUP}/workload-uid"

@@ -8,7 +8,8 @@ a host is created in the target and deleted here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.names import ADOPTS, FIRST_BOOT
@@ -16,9 +17,6 @@ from apiserver.apis.workload import named_secrets
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.owners import controlling_set
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MOVED_FROM = f"{kinds.GROUP}/moved-from"
 """An annotation of a Workload that was moved here: the uid of its predecessor."""

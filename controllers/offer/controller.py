@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import reserved_for, unavailable_reason
 from apiserver.client.errors import ignore_not_found
 from apiserver.client.objects import Object, deleting, name_of, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, is_active
-from controllers.cluster import tenancy_of
+from controllers.cluster import Cluster, tenancy_of
 from controllers.offer.plan import changes, current_offers, hardware_kind
 from controllers.runtime.controller import Controller, Result
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 SETTLE = 0.1
 """The seconds in which changes are collected, because hosts and namespaces change in bunches."""

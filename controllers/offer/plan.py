@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from apiserver.apis.bounded import remembering
 from apiserver.apis.host import is_open_to, reserved_for, unavailable_reason
 from apiserver.client.objects import Object, name_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 

@@ -14,21 +14,19 @@ BMC addresses, credentials, names of secrets, or annotations of the owner.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from apiserver.apis.base import Model
-from controllers.recovery import Summary
+from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked, Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from apiserver.apis.workloadclass import WorkloadClassSpec
     from apiserver.client.client import Client
     from controllers import adoption
-    from controllers.recovery import Options
 
 __all__ = [
     "Applied",

@@ -6,17 +6,13 @@ tenant's view: the name and uid of the view, not those of the real machine.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
-from controllers.providers.base import ProviderError
+from controllers.providers.base import ApplyRequest, ProviderError
 from controllers.runtime.boundedyaml import load
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from controllers.providers.base import ApplyRequest
 
 FALLBACK = "value"
 """The key of bootstrap secrets that Cluster API creates. BMO falls back to it for each of the three

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
 from apiserver.apis.images import BadURL, parse
 from apiserver.apis.names import IMAGE_AUTH
-from controllers.providers.base import ProviderError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from controllers.providers.base import ApplyRequest
+from controllers.providers.base import ApplyRequest, ProviderError
 
 CONFIG_KEY, LEGACY_KEY = ".dockerconfigjson", ".dockercfg"
 MOST = 256 * 1024

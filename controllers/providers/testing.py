@@ -14,17 +14,15 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.apis.host import HostReport
 from apiserver.apis.workloadclass import WorkloadClassSpec
 from controllers.providers.base import ApplyRequest, Outcome, Provider, ProviderContext, Source
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
 
 __all__ = ["ProviderTests", "SourceHarness", "claim", "eventually"]
 

@@ -6,13 +6,11 @@ of a few hundred bytes could represent gigabytes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import orjson
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SIZE = 64 * 1024
 """The bytes of a text. Metadata and network data of a machine have a few kilobytes."""

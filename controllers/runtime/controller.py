@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from apiserver.client import tracing
 from apiserver.client.errors import ApiException, describe
 from apiserver.client.objects import split_key
 from controllers.runtime.metrics import QueueMetrics, ReconcileMetrics
 from controllers.runtime.queue import Queue
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from contextlib import AbstractContextManager
 
 log = logging.getLogger(__name__)
 

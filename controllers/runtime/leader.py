@@ -14,6 +14,7 @@ import os
 import random
 import socket
 import uuid
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -25,8 +26,6 @@ from controllers.runtime.manager import PATIENCE_SECONDS
 from controllers.runtime.metrics import LEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)

@@ -15,15 +15,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from apiserver.client.clock import Clock, LoopClock, exponential_delay
+from apiserver.client.clock import Clock, LoopClock, Timer, exponential_delay
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from apiserver.client.clock import Timer
     from controllers.runtime.metrics import QueueMetrics
 
 LATER_ONE_IN = 8

@@ -8,19 +8,14 @@ with the event that confirms it, or after a while.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import CORDONED, unavailable_reason
 from apiserver.client.clock import Clock, LoopClock
 from apiserver.client.objects import Object, name_of
-from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, candidate, unfit_reasons
+from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, Requirements, candidate, unfit_reasons
 from controllers.scheduler.index import HostIndex
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from controllers.scheduler.fit import Requirements
 
 ASSUMED_FOR = 30.0
 

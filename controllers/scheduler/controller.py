@@ -8,33 +8,27 @@ scheduler proposes a host, and another one after a conflict.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
-from controllers.cluster import gang_key, recovered_key, tenancy_of
+from controllers.cluster import Cluster, gang_key, recovered_key, tenancy_of
 from controllers.gangs import has_host
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable_phrase
 from controllers.scheduler.explanations import Explanations
-from controllers.scheduler.fit import requirements_of, too_complex
+from controllers.scheduler.fit import Requirements, requirements_of, too_complex
 from controllers.scheduler.gangs import Gangs, Refusal
 from controllers.scheduler.pending import AssumedBindings, Pending, Turns
 from controllers.scheduler.placement import Rules, rules_of, spread_keys, topology_keys
 from controllers.scheduler.places import Places
 from controllers.workload.stalled import workload_conditions
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from controllers.cluster import Cluster
-    from controllers.scheduler.fit import Requirements
 
 log = logging.getLogger(__name__)
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import orjson
 
 from apiserver.apis.bounded import Bounded, footprint
-from controllers.scheduler.fit import explain
+from controllers.scheduler.fit import Requirements, explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from controllers.scheduler.cache import SchedulerCache
-    from controllers.scheduler.fit import Requirements
 
 KEPT = 4 * 1024 * 1024
 """The bytes of cached messages and of the requirements that they are about."""

@@ -11,16 +11,13 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import is_open_to, reserved_for
 from apiserver.apis.quantity import GI, MI, parse_quantity
 from apiserver.client.objects import Object, matches, name_of
 from controllers.scheduler.placement import ANYWHERE, Rules
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 MOST_TERMS = 64
 """The number of a Workload's labels, expressions and counted resources that are compared with a

@@ -8,21 +8,19 @@ stored: after a restart, the rest of the gang is planned again.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from apiserver.client.objects import Object, key_of, namespace_of, uid_of
 from controllers.cluster import gang_key
 from controllers.gangs import standing
-from controllers.scheduler.fit import demand
+from controllers.scheduler.fit import Requirements, demand
 from controllers.scheduler.matching import plan, too_different
 from controllers.scheduler.placement import counts_others
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from controllers.scheduler.cache import SchedulerCache
-    from controllers.scheduler.fit import Requirements
     from controllers.scheduler.places import Places
 
 MOST_RULED = 128

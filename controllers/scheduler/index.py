@@ -11,17 +11,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import TYPE_CHECKING
 
 from controllers.kinds import FAILURE_DOMAIN
-from controllers.scheduler.fit import capacity, demand, hash_seed, ring_order, unfit_reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from controllers.scheduler.fit import Candidate, Requirements
+from controllers.scheduler.fit import Candidate, Requirements, capacity, demand, hash_seed, ring_order, unfit_reason
 
 BUCKETS = 32
 """The number of label sets that are indexed. A new set costs a scan of all hosts."""

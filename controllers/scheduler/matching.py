@@ -14,17 +14,12 @@ hosts, and not with the number of hosts.
 from __future__ import annotations
 
 from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import orjson
 
-from controllers.scheduler.fit import Requirements, capacity, label_keys, unfit_reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from controllers.scheduler.fit import Candidate
+from controllers.scheduler.fit import Candidate, Requirements, capacity, label_keys, unfit_reason
 
 MOST_KINDS, MOST_KEYS = 32, 128
 """The number of different requirements in a batch, and of the labels that they look at."""

@@ -9,14 +9,11 @@ nothing about others.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from apiserver.client.objects import Object, deleting, labels_of, matches
 from controllers.kinds import FAILURE_DOMAIN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 ELSEWHERE = "are in another failure domain"
 

@@ -6,14 +6,13 @@ Everything is derived from Hosts and Workloads, so that a restarted scheduler de
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from apiserver.client.objects import Object, name_of, namespace_of, uid_of
 from controllers.scheduler.placement import Placed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from apiserver.client.indexer import Store
 
 

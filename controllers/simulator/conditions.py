@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apiserver.apis.hostconditions import HEALTHY, MANAGEABLE, derived
+from apiserver.apis.hostconditions import HEALTHY, MANAGEABLE, Answer, derived
 from apiserver.apis.meta import Condition
 
 if TYPE_CHECKING:
-    from apiserver.apis.hostconditions import Answer
     from apiserver.apis.metal3 import BareMetalHostStatus
 
 HEALTH = "simulator.metal3.io/health"

@@ -11,12 +11,8 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from apiserver.apis.metal3 import BIOS, CPU, LLDP, NIC, Firmware, HardwareDetails, Storage, SystemVendor
-
-if TYPE_CHECKING:
-    from apiserver.apis.metal3 import BareMetalHost
+from apiserver.apis.metal3 import BIOS, CPU, LLDP, NIC, BareMetalHost, Firmware, HardwareDetails, Storage, SystemVendor
 
 ANNOTATION = "simulator.metal3.io/profile"
 GIB, TB = 1024, 1000**4

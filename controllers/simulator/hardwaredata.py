@@ -7,19 +7,16 @@ only.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from apiserver.apis.metal3 import GROUP, VERSION
+from apiserver.apis.metal3 import GROUP, VERSION, HardwareDetails
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Resource, name_of, namespace_of, uid_of
+from apiserver.client.objects import Object, Resource, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from apiserver.apis.metal3 import HardwareDetails
     from apiserver.client.client import Client
-    from apiserver.client.objects import Object
 
 log = logging.getLogger(__name__)
 

@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.apis.meta import SecretReference
-from apiserver.apis.metal3 import BareMetalHost, BareMetalHostStatus, CredentialsStatus, ProvisionStatus
+from apiserver.apis.metal3 import BareMetalHost, BareMetalHostStatus, CredentialsStatus, ErrorType, ProvisionStatus
 from apiserver.apis.names import DETACHED, PAUSED, STATUS_ANNOTATION
 from controllers.simulator import conditions
 from controllers.simulator.preparing import root_device_hints
 from controllers.simulator.reconcileinfo import AGAIN, FOREVER, Progress, ReconcileInfo
-from controllers.simulator.secrets import credentials_problem
+from controllers.simulator.secrets import Secrets, credentials_problem
 from controllers.simulator.states import HANDLERS
 
 if TYPE_CHECKING:
-    from apiserver.apis.metal3 import ErrorType
-    from controllers.simulator.secrets import Secrets
     from controllers.simulator.settings import Settings
 
 FINALIZER = "baremetalhost.metal3.io"

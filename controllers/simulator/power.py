@@ -6,11 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 from apiserver.apis.names import REBOOT
-from controllers.simulator.reconcileinfo import AGAIN, FOREVER
+from controllers.simulator.reconcileinfo import AGAIN, FOREVER, ReconcileInfo
 
 if TYPE_CHECKING:
     from apiserver.apis.metal3 import ErrorType
-    from controllers.simulator.reconcileinfo import ReconcileInfo
 
 ERROR: ErrorType = "power management error"
 

@@ -3,12 +3,7 @@ firmware."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from apiserver.apis.metal3 import RootDeviceHints
-
-if TYPE_CHECKING:
-    from apiserver.apis.metal3 import BareMetalHost, BareMetalHostSpec
+from apiserver.apis.metal3 import BareMetalHost, BareMetalHostSpec, RootDeviceHints
 
 
 def root_device_hints(spec: BareMetalHostSpec) -> RootDeviceHints | None:

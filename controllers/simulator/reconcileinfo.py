@@ -13,11 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from apiserver.apis.metal3 import BareMetalHost, OperationHistory, OperationMetric
+from apiserver.apis.metal3 import BareMetalHost, BareMetalHostSpec, BareMetalHostStatus, ErrorType, OperationHistory, OperationMetric
 from controllers.simulator import faults
 
 if TYPE_CHECKING:
-    from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, ErrorType
     from controllers.simulator.secrets import Secrets
     from controllers.simulator.settings import Settings
 

@@ -5,20 +5,14 @@ A handler returns the seconds to wait before it is called again (AGAIN, FOREVER)
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from apiserver.apis.metal3 import ReportedImage
+from apiserver.apis.metal3 import Image, ReportedImage
 from controllers.simulator import hardware, power
 from controllers.simulator.power import bmc_of
 from controllers.simulator.preparing import root_device_hints, settings_differ
-from controllers.simulator.reconcileinfo import AGAIN, FOREVER, Progress
+from controllers.simulator.reconcileinfo import AGAIN, FOREVER, Progress, ReconcileInfo
 from controllers.simulator.secrets import image_auth_problem, refused_reference, waiting_for
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from apiserver.apis.metal3 import Image
-    from controllers.simulator.reconcileinfo import ReconcileInfo
 
 INSPECT = "inspect.metal3.io"
 DELETION_ATTEMPTS = 3

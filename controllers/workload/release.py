@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 from apiserver.client.client import JSON_PATCH
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import key_of, name_of, namespace_of, typed
+from apiserver.client.objects import Object, key_of, name_of, namespace_of, typed
 from controllers import kinds
 from controllers.classaccess import reclaimed_as_allowed
-from controllers.providers.base import ProviderError
+from controllers.providers.base import Provider, ProviderError
 from controllers.workload.request import apply_request, drops_mark
 from controllers.workload.status import phase_of, releasing_status, unknown_source
 
 if TYPE_CHECKING:
-    from apiserver.client.objects import Object
     from controllers.cluster import Cluster
-    from controllers.providers.base import Provider
 
 log = logging.getLogger(__name__)
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.hostconditions import HEALTHY
 from apiserver.client.clock import timestamp
-from apiserver.client.objects import typed
+from apiserver.client.objects import Object, typed
 from controllers import kinds
 from controllers.providers.base import Applied, Outcome
 from controllers.runtime.conditions import find_condition
 from controllers.workload.status import PROVISIONING_FAILED, RETRY_LIMIT, bound_status, phase_of, seems_lost, unasked_status
 
 if TYPE_CHECKING:
-    from apiserver.client.objects import Object
     from controllers.cluster import Cluster
 
 

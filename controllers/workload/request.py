@@ -7,7 +7,6 @@ import asyncio
 import base64
 import hashlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -17,15 +16,12 @@ from apiserver.apis.workload import named_secrets
 from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, labels_of, name_of, namespace_of, uid_of
-from controllers.cluster import is_admitted
+from controllers.cluster import Cluster, is_admitted
 from controllers.marks import holder_of, is_mark
 from controllers.providers.base import ApplyRequest, Outcome, ProviderError, Source
 from controllers.providers.firstboot import first_boot
 from controllers.providers.imageauth import image_auth
 from controllers.secrets import is_clusters_own, missing_right, version_of
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 FORBIDDEN = 403
 _NOT_ADMITTED = (

@@ -7,13 +7,12 @@ such as waiting for a free host or for a source, is not stalled.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from controllers.runtime.conditions import find_condition, set_conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from apiserver.client.objects import Object
 
 STALLED = "Stalled"

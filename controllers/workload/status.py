@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from apiserver.apis.hostconditions import HEALTHY, PROVISIONED, gave_up
@@ -13,8 +14,6 @@ from controllers.runtime.conditions import condition, find_condition, is_true
 from controllers.workload.stalled import workload_conditions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from apiserver.client.objects import Object
 
 MOST_FAILURES = 1000

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,11 @@ from pydantic import ValidationError
 
 from apiserver.apis.wording import parameter_problems, sentence
 from apiserver.apis.workloadclass import WorkloadClassSpec
-from apiserver.client.clock import Backoff, LoopClock
+from apiserver.client.clock import Backoff, Clock, LoopClock
 from apiserver.client.errors import describe
 from controllers.providers.base import BadClass, Provider, ProviderContext, ProviderError, find_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from apiserver.client.clock import Clock
     from apiserver.client.objects import Object
 
 log = logging.getLogger(__name__)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.workload import CHOICE, WorkloadSpec
-from apiserver.client.objects import annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
+from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.owners import controller_of
 from controllers.runtime.conditions import find_condition, is_true
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 INSTALLED = ("image", "customDeploy", *FIRST_BOOT)
 """The fields of spec that a machine reads only when it is installed."""

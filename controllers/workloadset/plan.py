@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apiserver.client.objects import deleting, labels_of
+from apiserver.client.objects import Object, deleting, labels_of
 from controllers import kinds
 from controllers.workloadset.members import (
     is_between,
@@ -21,10 +22,8 @@ from controllers.workloadset.members import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from apiserver.client.objects import Object
 
 AT_ONCE = 16
 """The most members that one turn of a set creates or deletes. Other sets have theirs in between."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from apiserver.client.clock import timestamp
-from apiserver.client.objects import name_of
+from apiserver.client.objects import Object, name_of
 from controllers.runtime.conditions import condition, find_condition, is_true, set_conditions
 from controllers.workloadset.members import is_between, is_ready, runs_nothing
 from controllers.workloadset.plan import Members, is_available, is_rolling
@@ -13,7 +13,6 @@ from controllers.workloadset.plan import Members, is_available, is_rolling
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from apiserver.client.objects import Object
 
 MESSAGE = 1024
 """The characters of a message that repeats what a member or the server says."""

@@ -5,13 +5,11 @@ It runs until it is ended. It sends nothing to other machines, and stores nothin
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hack.cloud.process import running_simulation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 ERROR = b'<Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15">'
 OURS, EC2S = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"', b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'

@@ -11,17 +11,15 @@ import asyncio
 import datetime
 import itertools
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
 
 from aiohttp import web
 
 from hack.cloud.nova import FLAVORS, STATUS, Nova, Refused, Server
 from hack.cloud.process import running_simulation
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 Object = dict[str, Any]
 

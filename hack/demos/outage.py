@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.integration.objects import workload
-from tests.integration.running import ADMIN, OWNER, TARGET, eventually
+from tests.integration.running import ADMIN, OWNER, TARGET, Running, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hack.demos.story import Link, Story
-    from tests.integration.running import Running
 
 BMH, WORKLOADS = "baremetalhosts.metal3.io", "workloads.workload.metal3.io"
 NEW = "meanwhile"

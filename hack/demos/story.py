@@ -6,15 +6,13 @@ import asyncio
 import sys
 import threading
 import time
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tests.integration.tcpproxy import proxied
+from tests.integration.tcpproxy import Proxy, proxied
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from tests.integration.running import Running
-    from tests.integration.tcpproxy import Proxy
 
 
 class Story:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
-from apiserver.client.objects import key_of, name_of, namespace_of
+from apiserver.client.objects import Object, key_of, name_of, namespace_of
 from controllers.kinds import SECRETS
 from controllers.providers.machines.kubevirt.names import DATA_VOLUMES, INSTANCES, VIRTUAL_MACHINES
 from controllers.runtime.controller import Controller
@@ -16,7 +16,6 @@ from hack.kubevirt.reconcile import Action, ObservedState, import_status, next_a
 
 if TYPE_CHECKING:
     from apiserver.client.client import Client
-    from apiserver.client.objects import Object
 
 
 class Simulation:

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from hack.kubevirt.crds import definitions
 from hack.realcluster.controlplane import CLIENT_STAGE
 from hack.realcluster.manifests import ROOT, SYSTEM_NAMESPACE
 from hack.realcluster.processes import Process, Processes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
 
 Object = dict[str, Any]
 

@@ -13,16 +13,12 @@ faults:
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from apiserver.apis.quantity import TI, parse_quantity
-from apiserver.client.objects import deleting, labels_of, name_of, namespace_of, uid_of
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
-    from apiserver.client.objects import Object
+from apiserver.client.objects import Object, deleting, labels_of, name_of, namespace_of, uid_of
 
 MACHINE_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 INSTANCE_FINALIZER = "foregroundDeleteVirtualMachine"

@@ -18,9 +18,10 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -31,9 +32,6 @@ from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Resource
 from hack.realcluster import ports
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "manifests/components/monitoring/dashboard.json"

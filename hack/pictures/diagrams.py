@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from hack.pictures.drawing import Arrow, Box, Group, Label, Picture
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from hack.pictures.drawing import Color
+from hack.pictures.drawing import Arrow, Box, Color, Group, Label, Picture
 
 
 def architecture() -> Picture:

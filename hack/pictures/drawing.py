@@ -6,13 +6,11 @@ follow the reader's light or dark mode.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 Color = Literal["blue", "deep", "orange", "green", "violet", "plain"]
 Anchor = Literal["start", "middle", "end"]

@@ -6,18 +6,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 
 from hack.realcluster.processes import POLL, Process, ProcessError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-    from types import TracebackType
-    from typing import Self
-
     from hack.realcluster.pki import WrittenPair
 
 Object = dict[str, Any]

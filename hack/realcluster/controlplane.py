@@ -4,6 +4,7 @@ kubeconfigs, readiness."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -14,8 +15,6 @@ from hack.realcluster.kubeconfig import kubeconfig
 from hack.realcluster.manifests import DATA
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from hack.realcluster.processes import Process, Processes
     from hack.realcluster.settings import Folder, Settings
 

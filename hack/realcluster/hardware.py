@@ -4,16 +4,14 @@ Baremetal Operator."""
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hack.realcluster import hosts, manifests, pki
-from hack.realcluster.client import wait_for
+from hack.realcluster.client import Client, wait_for
 from hack.realcluster.controlplane import CLIENT_STAGE, Cluster, service_account_kubeconfig
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from hack.realcluster.client import Client
     from hack.realcluster.processes import Process, Processes
     from hack.realcluster.settings import Folder, Settings
 

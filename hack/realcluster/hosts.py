@@ -6,11 +6,10 @@ form; tests search for it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from hack.realcluster.client import Object
 
 NAMESPACE = "metal3"

@@ -4,19 +4,17 @@ the class and the controllers."""
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hack.realcluster import manifests, pki, ports
-from hack.realcluster.client import Client, wait_for
+from hack.realcluster.client import Client, Object, wait_for
 from hack.realcluster.controlplane import CLIENT_STAGE, SERVER_STAGE, Cluster, service_account_kubeconfig, service_account_token
 from hack.realcluster.kubeconfig import kubeconfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from hack.realcluster.client import Object
     from hack.realcluster.processes import Process, Processes
     from hack.realcluster.settings import Folder
 

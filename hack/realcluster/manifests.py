@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,6 @@ import yaml
 from hack.realcluster.processes import ProcessError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from hack.realcluster.client import Object
 
 ROOT = Path(__file__).resolve().parents[2]

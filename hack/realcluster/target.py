@@ -4,18 +4,16 @@ The relay uses only that tenant's credentials."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hack.realcluster import controlplane, management, manifests
-from hack.realcluster.settings import Folder
+from hack.realcluster.settings import Folder, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from pathlib import Path
-
     from hack.realcluster.controlplane import Cluster, Etcds
     from hack.realcluster.processes import Process, Processes
-    from hack.realcluster.settings import Settings
 
 NAME = "target"
 PREFIX = f"{NAME}-"

@@ -19,9 +19,10 @@ import shutil
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
@@ -30,9 +31,6 @@ from hack.realcluster.processes import ProcessError
 from hack.realcluster.up import build_tools
 from hack.release.changelog import MissingSection, released
 from hack.release.pins import bill, pinned
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACEHOLDER = "registry.example.com/metal3-workloads"

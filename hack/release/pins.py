@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 LINE = re.compile(r"^([a-z0-9].*?)\s*\\$", re.MULTILINE)
 

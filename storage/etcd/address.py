@@ -4,15 +4,13 @@ The parser reads a password file but connects to nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from storage.etcd.store import EtcdStore
 from storage.etcd.tls import TLS
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FORM = "etcd://HOST:PORT[,HOST:PORT...][/PREFIX][?ca=FILE&cert=FILE&key=FILE&user=NAME&password-file=FILE&timeout=S&keep-history=S]"
 SCHEMES = ("etcd", "etcds")

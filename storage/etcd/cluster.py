@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from storage.base import Unavailable
 from storage.etcd.errors import Broken, Code, GatewayError, NotSent, Refused, to_storage
 from storage.etcd.gateway import Gateway
-from storage.etcd.tls import Credentials
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from storage.etcd.tls import TLS
+from storage.etcd.tls import TLS, Credentials
 
 _log = logging.getLogger(__name__)
 

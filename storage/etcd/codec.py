@@ -7,18 +7,14 @@ values are strings, bytes are base64, and fields with the zero value of their ty
 from __future__ import annotations
 
 from binascii import a2b_base64, b2a_base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
-from storage.base import Check, Conflict, Corrupt, Delete, Event, KeyValue, Put, TooLarge
+from storage.base import Check, Conflict, Corrupt, Delete, Event, KeyValue, Operation, Put, TooLarge
 from storage.keys import check_operations
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from storage.base import Operation
 
 MAX_OPERATIONS = 128
 """The default of etcd's --max-txn-ops."""

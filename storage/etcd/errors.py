@@ -10,15 +10,13 @@ GatewayError and its subclasses stay inside this package:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from storage.base import Corrupt, Full, StorageError, TooLarge, Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 class Code(IntEnum):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -23,7 +24,6 @@ from storage.etcd.errors import Broken, NotSent, from_body
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
 
 _PIECE = 1 << 18
 # the shortest timeout of a call in seconds, even after its deadline (0 would mean no limit)

@@ -10,15 +10,13 @@ such an etcd may be served.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from storage.base import RolledBack
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 BUMPED = 1_000_000
 """The smallest number of revisions by which a restored etcd must be ahead of its record.

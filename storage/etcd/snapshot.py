@@ -9,6 +9,8 @@ import hashlib
 import os
 from binascii import Error as BadBase64
 from binascii import a2b_base64
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import aiohttp
@@ -18,9 +20,6 @@ from storage.base import Corrupt, Unavailable
 from storage.etcd.errors import Broken, Code, GatewayError, Refused, from_error, to_storage
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     from storage.etcd.cluster import Cluster
     from storage.etcd.gateway import Gateway
 

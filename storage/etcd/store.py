@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.base import Compacted, FutureRevision, Page, Put, StorageError, Store, Unavailable, Usage
+from storage.base import Compacted, Event, FutureRevision, KeyValue, Operation, Page, Progress, Put, StorageError, Store, Unavailable, Usage
 from storage.etcd import codec, snapshot
 from storage.etcd.cluster import Cluster
 from storage.etcd.errors import Refused, to_storage
@@ -23,10 +25,6 @@ from storage.etcd.size import Size, size_of
 from storage.etcd.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
-
-    from storage.base import Event, KeyValue, Operation, Progress
     from storage.etcd.tls import TLS
 
 _log = logging.getLogger(__name__)

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
 
-from storage.base import FutureRevision, Progress, Unavailable
-from storage.etcd.codec import PROGRESS_REQUEST
+from storage.base import Event, FutureRevision, Progress, Unavailable
+from storage.etcd.codec import PROGRESS_REQUEST, Keyspace
 from storage.etcd.errors import Broken, GatewayError, Refused, to_storage
 from storage.etcd.watchdecoder import WatchDecoder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-
-    from storage.base import Event
     from storage.etcd.cluster import Cluster
-    from storage.etcd.codec import Keyspace
     from storage.etcd.gateway import Gateway
 
 _log = logging.getLogger(__name__)

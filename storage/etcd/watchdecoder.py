@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from storage.base import Compacted, Progress
-from storage.etcd.codec import revision_of
+from storage.base import Compacted, Event, Progress
+from storage.etcd.codec import Keyspace, revision_of
 from storage.etcd.errors import Broken, Code, Refused, from_error
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from storage.base import Event
-    from storage.etcd.codec import Keyspace
 
 
 class WatchDecoder:

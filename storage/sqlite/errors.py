@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from storage.base import Corrupt, StorageError, Unavailable
 from storage.sqlite.freespace import full
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _WAY_OUT = {

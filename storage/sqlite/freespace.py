@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from storage.base import Full, Priority
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
 
 RESERVE = 64 << 20
 """The largest size of the reserve, in bytes."""

@@ -6,12 +6,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from storage.base import Unavailable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class FileLock:

@@ -11,19 +11,16 @@ import os
 import re
 import shutil
 import sqlite3
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
 from storage.base import Corrupt, StorageError, Unavailable
 from storage.sqlite.errors import corrupt, translate
 from storage.sqlite.lock import FileLock
 from storage.sqlite.schema import check_sound, connect, copy, has_tables, meta, prepare
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
-    from pathlib import Path
 
 MARGIN = 100_000_000
 """The number of revisions skipped at a restore.

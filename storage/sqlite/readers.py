@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import queue
 import sqlite3
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 from storage.base import Unavailable
 from storage.sqlite.errors import translate
-from storage.sqlite.schema import connect
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from storage.sqlite.schema import Synchronous
+from storage.sqlite.schema import Synchronous, connect
 
 T = TypeVar("T")
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Generic, TypeVar
+from pathlib import Path
+from typing import Generic, TypeVar
 
 from storage.base import Corrupt, Unavailable
 from storage.sqlite.lock import FileLock
 from storage.sqlite.offline import Contents, backup, examine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
-    from pathlib import Path
 
 PREFIX = "metal3-workloads-"
 DATABASE, SNAPSHOT = ".db", ".snapshot"

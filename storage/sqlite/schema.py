@@ -14,12 +14,10 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import Literal
 
 from storage.sqlite.errors import corrupt
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ORDINAL_BITS = 16
 Synchronous = Literal["full", "normal", "off"]

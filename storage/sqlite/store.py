@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from storage.base import Compacted, FutureRevision, Progress, StorageError, Store, Unavailable, Usage
+from storage.base import Compacted, Event, FutureRevision, KeyValue, Operation, Page, Progress, StorageError, Store, Unavailable, Usage
 from storage.keys import check_operations
 from storage.ring import Budget, Ring
 from storage.sqlite import statements
@@ -24,14 +24,8 @@ from storage.sqlite.lock import FileLock
 from storage.sqlite.offline import replaced_files
 from storage.sqlite.readers import Readers
 from storage.sqlite.retention import Horizon, Retention
-from storage.sqlite.schema import connect, copy, last_id, meta, prepare
+from storage.sqlite.schema import Synchronous, connect, copy, last_id, meta, prepare
 from storage.sqlite.writer import Writer
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-    from storage.base import Event, KeyValue, Operation, Page
-    from storage.sqlite.schema import Synchronous
 
 _log = logging.getLogger(__name__)
 

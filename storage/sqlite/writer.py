@@ -18,22 +18,19 @@ import queue
 import sqlite3
 import threading
 from collections import deque
+from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from storage.base import FutureRevision, Put, StorageError
+from storage.base import Event, FutureRevision, Operation, Put, StorageError
 from storage.sqlite.errors import translate
 from storage.sqlite.schema import last_id, meta
 from storage.sqlite.sweep import sweep
-from storage.sqlite.transactions import Transactions
+from storage.sqlite.transactions import Group, Transactions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from storage.base import Event, Operation
     from storage.sqlite.freespace import FreeSpace
-    from storage.sqlite.transactions import Group
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
-from storage.base import Check, Conflict, Delete, KeyValue, Put
+from storage.base import Check, Conflict, Delete, KeyValue, Operation, Put, Store
 from storage.testing.harness import Harness, brief, collect, put
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from storage.base import Operation, Store
 
 KEYS = ["/a", "a", "/a b/ü/日本/😀", "/" + "k" * 400, "\x01\x7f", "\U0010ffff", "\ud7ff\ue000"]
 VALUES = [b"", b"\0", b"\xff\xfe", bytes(range(256)), "ü".encode(), b"{}"]

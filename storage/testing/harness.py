@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
-from storage.base import Event, Progress, Put
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-    from pathlib import Path
-
-    from storage.base import Store
+from storage.base import Event, Progress, Put, Store
 
 DEADLINE = 30.0
 """The seconds after which an expected event counts as missing."""

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
-from storage.base import Compacted, Delete, KeyValue, Progress, Put, Unavailable
+from storage.base import Compacted, Delete, KeyValue, Progress, Put, Store, Unavailable
 from storage.testing.harness import DEADLINE, Harness, collect, opened, put, watching
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from storage.base import Store
 
 
 async def everything_is_unavailable(store: Store) -> None:

@@ -5,22 +5,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from storage.base import Check, Compacted, Conflict, Delete, Event, FutureRevision, KeyValue, Put
+from storage.base import Check, Compacted, Conflict, Delete, Event, FutureRevision, KeyValue, Operation, Put, Store
 from storage.testing.harness import Harness, collect
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from storage.base import Operation, Store
 
 KEYS = st.sampled_from(["/a", "/a/", "/a/x", "/a/y", "/a0", "/b", "/b/\ud7ff", "/b/\ue000", "/b/😀"])
 PREFIXES = st.sampled_from(["", "/", "/a", "/a/", "/b/", "/b/\ud7ff", "/none"])

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from storage.base import Compacted, Delete, FutureRevision, KeyValue, Put
+from storage.base import Compacted, Delete, FutureRevision, KeyValue, Operation, Page, Put, Store
 from storage.keys import successor
 from storage.testing.harness import Harness, brief, collect, put
-
-if TYPE_CHECKING:
-    from storage.base import Operation, Page, Store
 
 # Keys whose order by UTF-16 units or by some locale would differ from that of their UTF-8 bytes,
 # and keys at the ends of prefixes.

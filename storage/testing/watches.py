@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 
-from storage.base import Compacted, Delete, Event, FutureRevision, Progress, Put
+from storage.base import Compacted, Delete, Event, FutureRevision, Operation, Progress, Put, Store
 from storage.testing.harness import Harness, brief, collect, put, watching
-
-if TYPE_CHECKING:
-    from storage.base import Operation, Store
 
 
 class WatchTests(Harness):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.review import request_of
 from apiserver.cel.library.authorizer import Authorizer, Decision, Question, ResourceCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from apiserver.registry.generic.attributes import Attributes
 
 NAMESPACE_FIELDS = frozenset(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,8 +13,6 @@ from apiserver.cel.program import Program
 from apiserver.cel.syntax import Syntax
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from apiserver.registry.generic.selectors import LabelSelector
 
 log = logging.getLogger(__name__)

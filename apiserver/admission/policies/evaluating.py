@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +19,6 @@ from apiserver.cel.program import Fields
 from apiserver.cel.values import CelError, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from apiserver.admission.policies.definitions import Expression, Named, Policy, Validation
 
 log = logging.getLogger(__name__)

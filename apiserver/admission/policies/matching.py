@@ -5,6 +5,7 @@ matchPolicy makes no difference here: each kind of this server has one version.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from apiserver.admission.rules import Rule, label_selector, labels_of, objects_m
 from apiserver.registry.generic.selectors import LabelSelector
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from apiserver.registry.generic.attributes import Attributes
 
 

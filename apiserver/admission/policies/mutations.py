@@ -4,7 +4,8 @@ k8s.io/apiserver)."""
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import orjson
 
@@ -12,15 +13,10 @@ from apiserver.apis.status import ApiError
 from apiserver.cel.operators import key_value
 from apiserver.cel.program import StructValue
 from apiserver.cel.values import Duration, Timestamp, type_name
-from apiserver.registry.fieldmanager import FieldsError, configured
+from apiserver.registry.fieldmanager import FieldsError, Type, configured
 from apiserver.registry.generic.bounds import SIZE
 from apiserver.registry.generic.counting import STORED
 from apiserver.registry.generic.patch import REFUSED, FailedTest, json_patch, operations_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from apiserver.registry.fieldmanager import Type
 
 EXACT = 2**53 - 1
 """The largest integer that a double holds exactly. JSON patches have larger ones as strings."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from apiserver.admission.rules import labels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apiserver.admission.policies.definitions import Binding, ParamRef, Policy
 
 

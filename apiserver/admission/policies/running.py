@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -15,8 +16,6 @@ from apiserver.cel.library.authorizer import Decision, Question, Undecided
 from apiserver.cel.meter import Heavy, light, yielding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apiserver.registry.generic.context import UserInfo
 
 T = TypeVar("T")

@@ -7,15 +7,13 @@ instead, and is evaluated again once the decision is known.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from apiserver.cel.meter import Meter, traversal
 from apiserver.cel.registry import member
 from apiserver.cel.values import CelError, Opaque
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 CHECK = 350_000
 """The cost of a decision."""

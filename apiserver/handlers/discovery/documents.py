@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,8 +13,6 @@ from apiserver.handlers.request.negotiation import JSON, YAML, Form
 from apiserver.handlers.response.respond import encode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from apiserver.handlers.request.call import Call
 
 

@@ -6,6 +6,7 @@ may cache a v3 document that is named by its hash forever.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from email.utils import formatdate
 from functools import cached_property
 from time import time
@@ -17,8 +18,6 @@ from apiserver.handlers.discovery.openapi_document import document_v2, document_
 from apiserver.handlers.request.negotiation import JSON, Form, clauses
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiohttp import web
 
     from apiserver.handlers.discovery.version import Version

@@ -6,20 +6,17 @@ same neutral schemas and operations, in which a reference is {"$ref": "@name"}.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.workloadset import Scale
 from apiserver.handlers.discovery import openapi_meta
-from apiserver.handlers.discovery.openapi_paths import SCALE_DEFINITION, SCALE_KIND, Operation, paths_of
-from apiserver.registry.generic.resource import SCALE
+from apiserver.handlers.discovery.openapi_paths import SCALE_DEFINITION, SCALE_KIND, Operation, Parameter, paths_of
+from apiserver.registry.generic.resource import SCALE, Resource
 from apiserver.registry.generic.schema import API_VERSION, KIND, model_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from apiserver.apis.base import Model
-    from apiserver.handlers.discovery.openapi_paths import Parameter
-    from apiserver.registry.generic.resource import Resource
 
 GVK = "x-kubernetes-group-version-kind"
 ANYTHING = "x-kubernetes-preserve-unknown-fields"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
@@ -12,8 +13,6 @@ from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.response.respond import respond
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, Handler

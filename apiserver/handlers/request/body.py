@@ -12,6 +12,7 @@ import json
 import math
 import re
 from collections import Counter
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,6 @@ from apiserver.handlers.request.yamlloader import parse
 from apiserver.registry.generic.counting import VALUES, exceeds, outside
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
     from apiserver.handlers.request.call import Call
 
 LIMIT = 1536 * 1024

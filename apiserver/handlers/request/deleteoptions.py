@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import bad_request, cause, invalid
 from apiserver.handlers.request.body import read, value_of
-from apiserver.handlers.request.call import is_true
+from apiserver.handlers.request.call import Call, is_true
 from apiserver.handlers.request.negotiation import content_type
 from apiserver.handlers.request.objects import object_of
 from apiserver.handlers.request.options import context, delete_dry_run, integer
 from apiserver.registry.generic.context import Context, DeleteOptions
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
 
 POLICIES = ("Background", "Foreground", "Orphan")
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.resource import Resource
 

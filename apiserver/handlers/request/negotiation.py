@@ -7,17 +7,12 @@ are skipped for the client's next one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from apiserver.apis.bounded import remembering
 from apiserver.apis.status import bad_request, not_acceptable, unsupported_media_type
-from apiserver.handlers.request.call import is_true
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from apiserver.handlers.request.call import Call
+from apiserver.handlers.request.call import Call, is_true
 
 JSON, YAML = "application/json", "application/yaml"
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"

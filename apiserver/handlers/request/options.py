@@ -7,6 +7,7 @@ As in kube-apiserver, a malformed number is a 400, and an unknown word is a 422 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -14,15 +15,12 @@ import orjson
 from multidict import MultiMapping
 
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
-from apiserver.handlers.request.call import is_true
+from apiserver.handlers.request.call import Call, is_true
 from apiserver.registry.fieldmanager import default_manager, manager_causes
 from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.registry.generic.selectors import FieldSelector, LabelSelector, Selector
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.resource import Resource
 
 ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))

@@ -9,15 +9,12 @@ could represent a huge value.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Generator
+from typing import Any, ClassVar
 
 import yaml
 
 from apiserver.apis.status import ApiError, bad_request, too_many_values
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BOOLEAN = re.compile("[yYnN]$")
 """The words of YAML 1.1 that PyYAML leaves out."""

@@ -9,6 +9,7 @@ changed object costs only its own segment (RFC 1951 3.2.4, RFC 1952).
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,8 +19,6 @@ from apiserver.apis.bounded import Bounded
 from apiserver.handlers.request.timebudget import TURNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from aiohttp import web
 
 THRESHOLD = 128 * 1024

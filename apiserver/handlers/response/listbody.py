@@ -7,6 +7,7 @@ segments (compression) are cached.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -18,8 +19,6 @@ from apiserver.handlers.response.compression import GZIPPED, THRESHOLD, Segments
 from apiserver.handlers.response.respond import headers, respond_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.request.negotiation import Form
     from apiserver.registry.generic.entry import Entry

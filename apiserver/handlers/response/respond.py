@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,8 +15,6 @@ from apiserver.handlers.response import metadata, table
 from apiserver.handlers.response.compression import GZIPPED, THRESHOLD, gzipped, wants_gzip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from apiserver.handlers.response.age import FOREVER, aging
-from apiserver.registry.generic.resource import Column
+from apiserver.registry.generic.resource import Column, Resource
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.resource import Resource
 
 MARK = b"\x01"
 """The mark around a time that is rendered as an age. JSON escapes it."""

@@ -7,6 +7,7 @@ this module fills in ages and joins the parts.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,8 +17,6 @@ from apiserver.handlers.response import metadata
 from apiserver.handlers.response.rows import Ages, RowCache, columns, row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource
 

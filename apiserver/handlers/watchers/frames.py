@@ -7,6 +7,7 @@ options.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -16,8 +17,6 @@ from apiserver.handlers.response import metadata, table
 from apiserver.registry.generic.entry import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
     from apiserver.apis.status import ApiError
     from apiserver.handlers.request.negotiation import Form
     from apiserver.registry.generic.resource import Resource

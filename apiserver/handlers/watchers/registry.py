@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from apiserver.handlers.timings import Timings
 from apiserver.handlers.watchers.unreadbytes import UnreadBytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from apiserver.handlers.request.call import RequestInfo
 
 

@@ -9,11 +9,9 @@ one event loop.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+from typing import NamedTuple
 
 UNREAD = 64 * 1024 * 1024
 """The bytes in the buffers of all watches' connections.

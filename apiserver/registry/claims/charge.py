@@ -8,13 +8,11 @@ stored is what is counted.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from apiserver.apis.host import unavailable_reason
 from apiserver.apis.metal3 import UNHEALTHY
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def charge_of(host: Mapping[str, Any], workload: Mapping[str, Any] | None) -> dict[str, Any] | None:

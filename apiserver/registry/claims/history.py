@@ -8,14 +8,12 @@ under which nothing ran. Tenants never see it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import orjson
 
 from apiserver.apis.images import scrubbed
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ENTRIES, BYTES = 16, 8 * 1024
 """The most entries of a host, and the most bytes of their JSON."""

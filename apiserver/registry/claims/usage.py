@@ -9,13 +9,12 @@ long.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.quantity import parse_quantity
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from apiserver.registry.claims.claims import Claims
     from apiserver.registry.generic.entry import Entry
 

@@ -7,14 +7,11 @@ fit their type are compared as a whole.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from apiserver.registry.fieldmanager.fieldset import FieldSet, Tree
 from apiserver.registry.fieldmanager.items import CONTAINERS, are_texts, grouped, kind_of, same
-from apiserver.registry.fieldmanager.schema import DEDUCED
-
-if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
+from apiserver.registry.fieldmanager.schema import DEDUCED, ListType, MapType, Type
 
 
 class Comparison(NamedTuple):

@@ -6,6 +6,7 @@ Nobody owns its fields, and nothing is removed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from apiserver.registry.fieldmanager.errors import ApplyRefused, SchemaMismatch
@@ -13,8 +14,6 @@ from apiserver.registry.fieldmanager.merge import merge
 from apiserver.registry.fieldmanager.typed import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from apiserver.registry.fieldmanager.schema import Type
 
 

@@ -3,10 +3,7 @@ Status."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
 
 MOST = 50
 """The number of fields that an error names."""

@@ -10,12 +10,10 @@ both sides have. Trees never change: results share parts with their operands.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from apiserver.registry.fieldmanager.elements import canonical, render, sort_key
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Tree = dict[str, Any]
 """A dict[str, Tree]."""

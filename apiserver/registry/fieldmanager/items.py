@@ -3,14 +3,11 @@ values."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from apiserver.registry.fieldmanager.elements import item_key, set_value, text_key
 from apiserver.registry.fieldmanager.errors import SchemaMismatch
-from apiserver.registry.fieldmanager.schema import ANYTHING, DEDUCED
-
-if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
+from apiserver.registry.fieldmanager.schema import ANYTHING, DEDUCED, ListType, MapType, Type
 
 Kind = Literal["map", "scalar", "list"]
 

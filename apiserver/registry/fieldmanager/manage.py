@@ -7,7 +7,7 @@ merge/update.go, for kinds with one version. The time and the manager's name are
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.registry.fieldmanager import lastapplied
 from apiserver.registry.fieldmanager.compare import compare
@@ -31,11 +31,8 @@ from apiserver.registry.fieldmanager.managers import (
 from apiserver.registry.fieldmanager.merge import merge
 from apiserver.registry.fieldmanager.prune import prune
 from apiserver.registry.fieldmanager.reconcile import reconcile
-from apiserver.registry.fieldmanager.schema import DEDUCED
+from apiserver.registry.fieldmanager.schema import DEDUCED, Type
 from apiserver.registry.fieldmanager.typed import to_field_set, validate
-
-if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.schema import Type
 
 BEFORE_FIRST_APPLY = "before-first-apply"
 

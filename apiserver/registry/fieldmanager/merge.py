@@ -7,13 +7,10 @@ of the result are the object's own parts, so comparing the two costs nothing the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.registry.fieldmanager.items import are_texts, element_of, grouped, kind_of
-from apiserver.registry.fieldmanager.schema import DEDUCED
-
-if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
+from apiserver.registry.fieldmanager.schema import DEDUCED, ListType, MapType, Type
 
 _ABSENT: Any = object()
 _SCALARS = (str, int, bool, float)

@@ -6,15 +6,12 @@ remove.go). See `compare` and `merge` for the other operations.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.registry.fieldmanager.errors import SchemaMismatch
 from apiserver.registry.fieldmanager.fieldset import FieldSet, Tree, is_member
 from apiserver.registry.fieldmanager.items import are_texts, element_of, grouped, kind_of
-from apiserver.registry.fieldmanager.schema import DEDUCED
-
-if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
+from apiserver.registry.fieldmanager.schema import DEDUCED, ListType, MapType, Type
 
 _FITTING: dict[str, frozenset[type]] = {
     "numeric": frozenset((int, float)),

@@ -8,6 +8,7 @@ on and released. A stored object may always shrink, and be marked as deleted.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, cause, too_large, too_many_values
@@ -15,8 +16,6 @@ from apiserver.registry.generic.counting import STORED, exceeds
 from apiserver.registry.generic.validation import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource
     from storage.base import Operation

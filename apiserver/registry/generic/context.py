@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from apiserver.apis.status import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from storage.base import Operation
 
 LARGE = 32 * 1024

@@ -7,7 +7,7 @@ which others follow. So a page of a list costs what the page has, however long t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, overload
 
 from apiserver.registry.generic.entry import Entry
@@ -15,8 +15,6 @@ from storage.collection import Change, Collection
 from storage.ring import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
-
     Derive = Callable[[Entry], Entry | None]
 
 

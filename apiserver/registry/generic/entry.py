@@ -8,6 +8,7 @@ them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -15,8 +16,6 @@ import orjson
 from apiserver.apis.bounded import Bounded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apiserver.registry.generic.resource import Resource
 
 RECENT_WRITES = 16 * 1024 * 1024

@@ -5,12 +5,9 @@ apiserver_request_sli_duration_seconds leaves these times out, as in kube-apiser
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class LatencyTracker:

@@ -4,12 +4,10 @@ refuses."""
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 from apiserver.apis.status import cause
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _KNOWN: dict[int, tuple[dict[str, Any], bool]] = {}
 """Whether a schema contains a set or map, by the schema's id().

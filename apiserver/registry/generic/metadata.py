@@ -10,6 +10,7 @@ import json
 import random
 import re
 import time
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,6 @@ from apiserver.registry.generic.sharing import changed, sharing
 from apiserver.registry.generic.validation import refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from apiserver.registry.generic.resource import Resource
 
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion")

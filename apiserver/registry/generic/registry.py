@@ -8,6 +8,7 @@ adds its rules by its Strategy.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,8 +31,6 @@ from apiserver.registry.generic.validation import normalize, refuse
 from storage.base import Conflict, Delete, Priority, Put
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
-
     from apiserver.registry.generic.context import Context, DeleteOptions
     from apiserver.registry.generic.resource import Resource
     from storage.cache import WatchCache

@@ -6,6 +6,7 @@ clients see differ: the group in apiVersion, in managedFields, and in errors.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,6 @@ from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-
     from apiserver.registry.generic.context import Context, DeleteOptions
 
 

@@ -3,12 +3,11 @@ subresources."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from apiserver.apis.base import Model
 
 SCALE = "scale"

@@ -7,12 +7,9 @@ gets none back, so its remaining work has to be cheap.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 _leave: ContextVar[Callable[[], None] | None] = ContextVar("leave_seat", default=None)
 

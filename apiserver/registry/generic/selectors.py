@@ -7,14 +7,13 @@ Grammar and meaning: k8s.io/apimachinery/pkg/labels and pkg/fields. Fields suppo
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from apiserver.apis.status import ApiError, bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
-
     from apiserver.registry.generic.entry import Entry
 
 NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")

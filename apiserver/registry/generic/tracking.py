@@ -18,6 +18,7 @@ from apiserver.registry.fieldmanager import (
     ApplyRefused,
     FieldSet,
     SchemaMismatch,
+    Type,
     apply,
     compile_schema,
     keep_times,
@@ -27,7 +28,6 @@ from apiserver.registry.generic.schema import model_schema
 
 if TYPE_CHECKING:
     from apiserver.apis.base import Model
-    from apiserver.registry.fieldmanager import Type
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.resource import Resource
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import service_unavailable
@@ -13,8 +14,6 @@ from apiserver.flowcontrol.gate import Gate
 from apiserver.server.delegation.reviews import ask, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from apiserver.client.client import Client
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.token import TokenAuthenticator
 from apiserver.client.informer import Informer
-from apiserver.client.objects import Resource
+from apiserver.client.objects import Object, Resource
 from apiserver.filters.authentication import UnionAuthenticator
 from apiserver.filters.authorization import PrivilegedGroup, UnionAuthorizer
 from apiserver.server.delegation import extensionauth
@@ -17,10 +18,7 @@ from apiserver.server.delegation.tokenreview import TokenReviews
 from apiserver.server.delegation.trust import Trust
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from apiserver.client.client import Client
-    from apiserver.client.objects import Object
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -10,8 +11,6 @@ from apiserver.apis.status import service_unavailable
 from apiserver.client.errors import ApiException
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)

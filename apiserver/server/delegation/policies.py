@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.policies.definitions import MUTATING, VALIDATING, Policies
 from apiserver.admission.policies.params import NoParams, Source
-from apiserver.cel.library.authorizer import Decision
+from apiserver.cel.library.authorizer import Decision, Question
 from apiserver.client.clock import Backoff
 from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.informer import Informer
@@ -18,9 +19,6 @@ from apiserver.registry.generic.context import SERVICE_ACCOUNT, UserInfo
 from apiserver.server.delegation.reviews import ask, summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from apiserver.cel.library.authorizer import Question
     from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)

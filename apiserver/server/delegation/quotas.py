@@ -3,6 +3,7 @@ writes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -11,8 +12,6 @@ from apiserver.apis.bounded import Bounded, footprint
 from apiserver.client.errors import ApiException
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apiserver.client.client import Client
 
 SECONDS = 5.0

@@ -5,6 +5,7 @@ An open port always uses the current ones."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from apiserver.authentication.requestheader import FrontProxy, RequestHeaderAuthenticator
@@ -12,8 +13,6 @@ from apiserver.authentication.verification import CertificateVerifier
 from apiserver.server.delegation.extensionauth import NAME, NAMESPACE, BadExtensionAuthentication, ExtensionAuthentication, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from cryptography import x509
 
     from apiserver.server.tls import ServerTls

@@ -13,13 +13,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.amounts import limits, used_of
-from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable
+from apiserver.admission.resourcequota import QuotaConflict, Quotas, QuotaUnavailable
 from apiserver.client.objects import key_of, namespace_of
 from apiserver.registry.claims.usage import of_namespace
 from storage.base import StorageError
 
 if TYPE_CHECKING:
-    from apiserver.admission.resourcequota import Quotas
     from apiserver.client.informer import Informer
     from apiserver.registry.claims.claims import Claims
 

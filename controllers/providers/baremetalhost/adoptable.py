@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from pydantic import ValidationError
 
@@ -19,9 +19,6 @@ from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import CAPM3, Adoption, adoption_of, workload_reference
 from controllers.providers.baremetalhost.desired import DEPLOYED, passed_annotations
 from controllers.providers.baremetalhost.record import without_auth
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 OTHERS = ("Workload", "HostClaim")
 """The kinds of consumers that do not move here: they have objects of their own."""

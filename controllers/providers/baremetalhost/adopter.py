@@ -8,13 +8,14 @@ before anything is deleted here.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from apiserver.apis.host import host_name, view_uid
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.workload import RAN_PHASES
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
+from apiserver.client.objects import Object, Resource, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.adoption import Options, Summary
 from controllers.classaccess import admits, is_active
@@ -28,10 +29,7 @@ from controllers.resumable import Blocked, Reporter, until
 from controllers.secrets import is_clusters_own
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from apiserver.client.client import Client
-    from apiserver.client.objects import Resource
 
 
 class Obstacle(Exception):

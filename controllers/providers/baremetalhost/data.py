@@ -8,6 +8,7 @@ sees it.
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from apiserver.apis.names import IMAGE_AUTH
@@ -17,8 +18,6 @@ from controllers.providers.firstboot import first_boot
 from controllers.providers.imageauth import CONFIG_KEY, image_auth
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
 

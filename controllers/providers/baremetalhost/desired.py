@@ -6,6 +6,7 @@ it. Every write states a resourceVersion, which the caller adds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,6 @@ from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import KEPT, ended, resumed, runs_adopted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from apiserver.apis.workloadclass import CleaningPolicy
 
 DEPLOYED = ("image", "customDeploy")

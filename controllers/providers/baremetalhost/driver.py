@@ -12,8 +12,9 @@ import asyncio
 import logging
 import re
 from abc import abstractmethod
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from pydantic import ConfigDict, Field
 
@@ -26,11 +27,12 @@ from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.informer import Informer
 from apiserver.client.kubeconfig import parse
-from apiserver.client.objects import Object, annotations_of, labels_of, matches, name_of, namespace_of, uid_of
+from apiserver.client.objects import Object, Resource, annotations_of, labels_of, matches, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.copies import SecretCopies
 from controllers.providers.baremetalhost.data import copied_fields, copies
 from controllers.providers.baremetalhost.desired import (
+    Desired,
     claimed_patch,
     cleaning_mode,
     consumed_annotations,
@@ -41,7 +43,7 @@ from controllers.providers.baremetalhost.desired import (
     runs_something,
     unhealthy_marks,
 )
-from controllers.providers.baremetalhost.identity import identity_of
+from controllers.providers.baremetalhost.identity import Identity, identity_of
 from controllers.providers.baremetalhost.refusals import refusal
 from controllers.providers.baremetalhost.report import Policy, host_status, is_empty, stalled
 from controllers.providers.base import (
@@ -54,13 +56,6 @@ from controllers.providers.base import (
     ProviderError,
     ProviderHost,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from apiserver.client.objects import Resource
-    from controllers.providers.baremetalhost.desired import Desired
-    from controllers.providers.baremetalhost.identity import Identity
 
 log = logging.getLogger(__name__)
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
 
 from apiserver.client.client import Client
 from apiserver.client.errors import BadConfig
 from apiserver.client.kubeconfig import parse
-from apiserver.client.objects import name_of, uid_of
+from apiserver.client.objects import Object, name_of, uid_of
 from controllers import kinds
-from controllers.providers.baremetalhost.identity import identity_of
+from controllers.providers.baremetalhost.identity import Identity, identity_of
 from controllers.resumable import Blocked
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.baremetalhost.identity import Identity
 
 
 def class_namespace(class_: Object) -> str:

@@ -8,18 +8,16 @@ status.hardware.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
-from apiserver.client.objects import key_of, uid_of
+from apiserver.client.objects import Object, key_of, uid_of
 from controllers.providers.baremetalhost.names import HARDWARE_DATA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apiserver.client.client import Client
-    from apiserver.client.objects import Object
 
 KEPT = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
 """The metadata that is kept."""

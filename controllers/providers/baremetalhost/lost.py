@@ -7,6 +7,7 @@ than the class allows: its present rules are applied to each successor.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -24,8 +25,6 @@ from controllers.providers.baremetalhost.record import read_record, without_auth
 from controllers.providers.baremetalhost.report import consumer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from controllers.providers.baremetalhost.identity import Identity
 
 

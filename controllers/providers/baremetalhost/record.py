@@ -7,16 +7,13 @@ Nothing else uses the record.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.apis.names import CLAIMED_THROUGH, FIRST_BOOT, IMAGE_AUTH
-from apiserver.client.objects import annotations_of, labels_of
+from apiserver.client.objects import Object, annotations_of, labels_of
 from controllers.providers.baremetalhost import names
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 LARGEST = 8192
 """The maximum characters of a record.

@@ -5,13 +5,14 @@ Every step first checks whether it is done, so the same command may be run again
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from apiserver.apis.host import host_name
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
+from apiserver.client.objects import Object, Resource, annotations_of, labels_of, name_of, namespace_of, uid_of
 from apiserver.client.text import printable
 from controllers import kinds
 from controllers.providers.baremetalhost import lost as plan
@@ -22,10 +23,7 @@ from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked, Reporter, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
-
     from apiserver.client.client import Client
-    from apiserver.client.objects import Resource
 
 PROVISIONER = "metal3.io/baremetalhost"
 AGENT = "metal3-workloads-recover"

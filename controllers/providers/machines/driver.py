@@ -7,14 +7,13 @@ Instances, with tags as instance.py names them and states from its list.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from controllers.providers.machines.instance import Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest, Outcome, ProviderError
     from controllers.providers.machines.flavors import Flavor, Slot

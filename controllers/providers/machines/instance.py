@@ -4,6 +4,7 @@ Their tags are the only record of which Workload has them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +12,12 @@ import orjson
 from pydantic import ValidationError
 
 from apiserver.apis.names import GROUP, MANAGEMENT, QUARANTINED, WORKLOAD_UID
-from controllers.providers.base import Consumer
+from controllers.providers.base import ApplyRequest, Consumer
 from controllers.providers.machines import machineerrors
-from controllers.providers.machines.flavors import Machine, Slot
+from controllers.providers.machines.flavors import Flavor, Machine, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from apiserver.client.objects import Object
-    from controllers.providers.base import ApplyRequest
-    from controllers.providers.machines.flavors import Flavor
 
 OURS = f"{GROUP}/"
 SLOT_UID = f"{OURS}slot-uid"

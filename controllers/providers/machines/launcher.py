@@ -9,19 +9,16 @@ The next read of the slot finds both by their tags, and removes one: see `oldest
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from controllers.providers.base import Outcome, ProviderError
+from controllers.providers.base import ApplyRequest, Outcome, ProviderError
 from controllers.providers.machines.flavors import NOT_OFFERED, slot_named
-from controllers.providers.machines.instance import REMOVING, newest_gone
+from controllers.providers.machines.instance import REMOVING, Instance, newest_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from controllers.providers.base import ApplyRequest
     from controllers.providers.machines.driver import Driver
     from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.instance import Instance
     from controllers.providers.machines.steps import DesiredState
 
 MOST_ATTEMPTS = 10

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controllers.providers.base import Outcome, ProviderError
+from controllers.providers.base import ApplyRequest, Outcome, ProviderError
 from controllers.providers.machines.flavors import was_provisioned
 from controllers.providers.machines.steps import DesiredState
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
-    from controllers.providers.base import ApplyRequest
     from controllers.providers.machines.driver import Driver
 
 

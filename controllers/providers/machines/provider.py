@@ -7,15 +7,27 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import Any, ClassVar, Self, TypeVar
 
 from apiserver.client.errors import ApiException
-from controllers.providers.base import Applied, Consumer, Outcome, Provider, ProviderError, Released
-from controllers.providers.machines.driver import Timings
+from controllers.providers.base import (
+    Applied,
+    ApplyRequest,
+    Consumer,
+    Outcome,
+    Provider,
+    ProviderContext,
+    ProviderError,
+    ProviderHost,
+    Released,
+)
+from controllers.providers.machines.driver import Driver, Timings
 from controllers.providers.machines.flavors import (
     BOUND,
     NOT_OFFERED,
     REPLACING,
+    Flavor,
     Offers,
     OutcomeCache,
     class_moved,
@@ -24,19 +36,10 @@ from controllers.providers.machines.flavors import (
     was_provisioned,
 )
 from controllers.providers.machines.fleet import Fleet
-from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
+from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, SURPLUS, Instance, claimed, flavor_of, newest_gone, oldest
 from controllers.providers.machines.launcher import Launcher
 from controllers.providers.machines.plan import known_desired_state, plan_for
-from controllers.providers.machines.steps import LEAVING, Step, consumed_annotations, next_step
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Sequence
-
-    from controllers.providers.base import ApplyRequest, ProviderContext, ProviderHost
-    from controllers.providers.machines.driver import Driver
-    from controllers.providers.machines.flavors import Flavor
-    from controllers.providers.machines.instance import Instance
-    from controllers.providers.machines.steps import DesiredState
+from controllers.providers.machines.steps import LEAVING, DesiredState, Step, consumed_annotations, next_step
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

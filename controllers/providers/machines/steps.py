@@ -6,6 +6,7 @@ one write. So a crash between two steps leaves a state from which the next proce
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,6 @@ from controllers.providers.machines.flavors import REBOOT, held_off
 from controllers.providers.machines.instance import REBOOTED, REMOVING, Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from apiserver.client.objects import Object
 
 

@@ -8,14 +8,11 @@ view shows a machine of this cluster.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from apiserver.apis.host import host_name
 from apiserver.client.objects import Object, annotations_of, uid_of
 from controllers.providers.baremetalhost import names
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 RELAYED = f"{names.OURS}relayed"
 """The annotation of a view that came through relays: the Hosts behind it, the nearest first,

@@ -8,6 +8,7 @@ to this cluster (see `claim_state`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -20,16 +21,13 @@ from apiserver.client.objects import Object, Resource, deleting, name_of, namesp
 from controllers import kinds
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.report import availability, host_status, provider_host
-from controllers.providers.base import Outcome, ProviderError, Released
+from controllers.providers.base import ApplyRequest, Outcome, ProviderError, ProviderHost, Released
 from controllers.providers.relay.claimstate import claim_state, handing_back_patch, held_claim
 from controllers.providers.relay.loops import RELAYED, hosts_behind, is_loop
 from controllers.providers.relay.sourceerrors import explain, loop
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from controllers.providers.baremetalhost.desired import Desired
-    from controllers.providers.base import ApplyRequest, ProviderHost
 
 
 class Parameters(DriverParameters):

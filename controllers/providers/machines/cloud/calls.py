@@ -10,13 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from apiserver.client import fence
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 AT_ONCE = 4
 """The number of concurrent requests to the cloud of one class. A request that hangs does not delay

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from controllers.providers.base import BadClass
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 
 def texts(credentials: Mapping[str, bytes], keys: Iterable[str]) -> dict[str, str]:

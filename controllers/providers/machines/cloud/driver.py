@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,19 +18,15 @@ from apiserver.apis.names import QUARANTINED, WORKLOAD_UID
 from controllers.providers.machines.cloud import sourceerrors
 from controllers.providers.machines.cloud.images import MOST, image_id, user_data
 from controllers.providers.machines.cloud.poller import Poller
-from controllers.providers.machines.driver import Content, Driver
-from controllers.providers.machines.flavors import slot_name
+from controllers.providers.machines.driver import Content, Driver, Timings
+from controllers.providers.machines.flavors import Slot, slot_name
 from controllers.providers.machines.instance import IMAGE, REBOOTED, Instance, record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
     from controllers.providers.machines.cloud.calls import Calls
     from controllers.providers.machines.cloud.parameters import CloudFlavor, Parameters
-    from controllers.providers.machines.driver import Timings
-    from controllers.providers.machines.flavors import Slot
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.steps import DesiredState
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,8 +17,6 @@ from controllers.providers.machines.cloud.driver import CloudDriver, node_of
 from controllers.providers.machines.instance import SLOT_UID, Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from controllers.providers.machines.cloud.parameters import Parameters
     from controllers.providers.machines.driver import Timings
 

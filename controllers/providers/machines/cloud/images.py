@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from controllers.providers.base import ProviderError
+from controllers.providers.base import ApplyRequest, ProviderError
 from controllers.providers.firstboot import first_boot
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
-    from controllers.providers.base import ApplyRequest
     from controllers.providers.machines.cloud.parameters import Parameters
 
 MOST = 255

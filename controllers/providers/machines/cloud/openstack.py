@@ -9,6 +9,7 @@ server while an operation is in progress.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -23,13 +24,10 @@ from controllers.providers.machines.cloud import openstackerrors
 from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.credentials import texts
 from controllers.providers.machines.cloud.driver import CloudDriver, node_of
-from controllers.providers.machines.cloud.parameters import is_safe
+from controllers.providers.machines.cloud.parameters import Parameters, is_safe
 from controllers.providers.machines.instance import SLOT_UID, Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from controllers.providers.machines.cloud.parameters import Parameters
     from controllers.providers.machines.driver import Timings
 
 APPLICATION = ("applicationCredentialId", "applicationCredentialSecret")

@@ -4,16 +4,14 @@ class."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from apiserver.client.clock import Backoff
 from controllers.providers.base import ProviderError
-from controllers.providers.machines.driver import Follower
+from controllers.providers.machines.driver import Follower, Timings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-
-    from controllers.providers.machines.driver import Timings
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.instance import Instance
 

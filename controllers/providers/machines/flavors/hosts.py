@@ -7,6 +7,7 @@ the flavor do not affect it. A slot that is not offered any more disappears with
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from controllers.providers.machines.flavors.changes import differences
 from controllers.providers.machines.flavors.slots import Slot, mac_address, slot_name, slot_uid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from apiserver.client.objects import Object
     from controllers.providers.machines.flavors.model import Flavor
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic
+from collections.abc import Iterable
+from typing import Generic
 
-from apiserver.client.objects import matches
+from apiserver.client.objects import Object, matches
 from controllers.providers.machines.flavors.hosts import offered_slots
 from controllers.providers.machines.flavors.model import AnyFlavor
 from controllers.providers.machines.flavors.slots import Slot, slot_uid
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from apiserver.client.objects import Object
 
 
 class Offers(Generic[AnyFlavor]):

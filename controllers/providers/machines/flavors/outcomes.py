@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from controllers.providers.base import Applied, Outcome, ProviderError
-
-if TYPE_CHECKING:
-    from controllers.providers.base import Source
+from controllers.providers.base import Applied, Outcome, ProviderError, Source
 
 BOUND = Outcome(True, "Bound", "the machine is this Workload's")
 REPLACING = Outcome(False, "Replacing", "what was on the machine is being removed first")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from apiserver.apis.names import REBOOT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def held_off(annotations: Iterable[str]) -> bool:

@@ -3,18 +3,13 @@ metal3.io/kubevirt."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.client.client import Client
 from apiserver.client.errors import BadConfig
 from apiserver.client.kubeconfig import parse
-from controllers.providers.base import BadClass
+from controllers.providers.base import BadClass, ProviderContext
 from controllers.providers.machines.kubevirt.driver import KubeVirt
 from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
 from controllers.providers.machines.provider import MachineProvider
-
-if TYPE_CHECKING:
-    from controllers.providers.base import ProviderContext
 
 
 class KubeVirtProvider(MachineProvider):

@@ -3,13 +3,8 @@ KubeVirt's own message."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from apiserver.client.objects import name_of
+from apiserver.client.objects import Object, name_of
 from controllers.runtime.conditions import find_condition
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 _NO_DISK = "the machine's disk is gone: ask its owner to restore it; if that cannot be, delete this Workload and create it again"
 

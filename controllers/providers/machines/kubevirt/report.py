@@ -7,21 +7,16 @@ are for the owner only.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from apiserver.apis.names import QUARANTINED
-from apiserver.client.objects import annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
+from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.base import Consumer
-from controllers.providers.machines.flavors import Machine
+from controllers.providers.machines.flavors import Flavor, Machine, Slot
 from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, Instance, consumer_of, flavor_of
 from controllers.providers.machines.kubevirt import manifest, names
 from controllers.providers.machines.kubevirt.images import image_digest
 from controllers.providers.machines.kubevirt.machineerrors import DELETED, explain_machine
 from controllers.providers.machines.machineerrors import QUARANTINE
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.machines.flavors import Flavor, Slot
 
 
 @dataclass(frozen=True, slots=True)

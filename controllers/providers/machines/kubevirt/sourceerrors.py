@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apiserver.client.errors import describe
+from apiserver.client.errors import ApiException, describe
 from controllers.providers.clustererrors import cluster_problem
-from controllers.providers.machines.refusals import machine_refused, quota_exceeded
+from controllers.providers.machines.refusals import Refusal, machine_refused, quota_exceeded
 
 if TYPE_CHECKING:
-    from apiserver.client.errors import ApiException
     from controllers.providers.base import ProviderError
-    from controllers.providers.machines.refusals import Refusal
 
 RIGHTS = (
     "get, list, watch, create, patch, delete of virtualmachines.kubevirt.io and secrets; get, list, watch, delete of "
