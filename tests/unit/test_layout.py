@@ -39,6 +39,7 @@ SCENARIOS = {
     "apiserver/server/test_quotas",
     "apiserver/server/test_serving_certificates",
     "apiserver/server/test_uvloop",
+    "controllers/cli/test_hostile",
     "controllers/providers/baremetalhost/test_canaries",
     "controllers/providers/machines/cloud/test_provider",
     "controllers/providers/machines/cloud/test_trouble",
