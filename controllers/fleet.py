@@ -13,7 +13,7 @@ from apiserver.apis.host import CORDONED, unavailable_reason
 from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers.runtime.conditions import find_condition
 from controllers.scheduler.cache import unavailable_phrase
-from controllers.scheduler.fit import candidate, requirements_of, unfit_reason
+from controllers.scheduler.fit import candidate, requirements_of, singular, unfit_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,18 +123,19 @@ def why_not(host: Object, workload: Object, namespace_uid: str) -> Row:
         return {"why": "is not reported by its source yet", "to_free": ""}
     unfit = unfit_reason(candidate(host), requirements_of(workload, namespace_uid))
     if unfit is not None and not (host["status"].get("dirtyFor") and unfit == "are not available"):
-        return {"why": f"does not fit: {unfit}", "to_free": "change the Workload's requirements or hostSelector"}
+        return {"why": f"does not fit: it {singular(unfit)}", "to_free": "change the Workload's requirements or hostSelector"}
     if (phrase := unavailable_phrase(host)) is None and unfit is None:
         return {"why": "fits and is free", "to_free": "it is bound in a moment, unless the namespace's quota has no room"}
-    return {"why": f"fits, but hosts {phrase}" if phrase else "fits, but holds another namespace's data", "to_free": _to_free(host)}
+    return {"why": f"fits, but {singular(phrase)}" if phrase else "fits, but holds another namespace's data", "to_free": _to_free(host)}
 
 
 def _to_free(host: Object) -> str:
     claim, status = host["spec"].get("claimRef"), host["status"]
+    released = f"the tenant of {claim['namespace']} deletes the Workload {claim['name']}" if claim else ""
     if host["spec"].get("unschedulable"):
-        return _uncordon(host)
-    if claim:
-        return f"the tenant of {claim['namespace']} deletes the Workload {claim['name']}"
+        return f"{released}; then: {_uncordon(host)}" if released else _uncordon(host)
+    if released:
+        return released
     if status.get("dirtyFor"):
         return f"clean it: its disks hold data of the namespace {status['dirtyFor']}"
     return status.get("message") or "see kubectl describe host"

@@ -52,7 +52,7 @@ def table(rows: Sequence[dict[str, Any]], columns: dict[str, str], on: Screen = 
     for name in columns.values():
         made.add_column(name, overflow="fold")
     for row in rows:
-        made.add_row(*(Text(_cell(row.get(key)), style=_style(row.get(key)) if key == "state" else "") for key in columns))
+        made.add_row(*(Text(_folded(key, row, on), style=_style(row.get(key)) if key == "state" else "") for key in columns))
     return rendered(made, on)
 
 
@@ -93,6 +93,12 @@ def rendered(what: RenderableType, on: Screen) -> list[str]:
     console = Console(file=out, width=on.width, force_terminal=on.styled, color_system="standard" if on.styled else None, highlight=False)
     console.print(what)
     return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def _folded(key: str, row: dict[str, Any], on: Screen) -> str:
+    """Return the text of a cell. Several states fold between two of them on a terminal."""
+    text = _cell(row.get(key))
+    return text.replace(",", ", ") if key == "state" and on != PLAIN else text
 
 
 def _style(state: Any) -> str:

@@ -248,16 +248,17 @@ def explain(reasons: Mapping[str, int]) -> str:
     if total == 0:
         return f"no host of the class is available to this namespace: {_NEXT}"
     parts = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    counted = ", ".join(f"{count} {_singular(reason) if count == 1 else reason}" for reason, count in parts)
+    counted = ", ".join(f"{count} {singular(reason) if count == 1 else reason}" for reason, count in parts)
     return f"0/{total} hosts are available to this namespace: {counted}; {_NEXT}"
 
 
 _NEXT = "a host that becomes free and fits is bound at once; or change spec (className, hostSelector, requirements, placement)"
 
 
-_SINGULAR = {"are": "is", "have": "has", "lack": "lacks", "do": "does", "hold": "holds", "share": "shares"}
+_SINGULAR = {"are": "is", "have": "has", "lack": "lacks", "do": "does", "hold": "holds", "report": "reports", "share": "shares"}
 
 
-def _singular(reason: str) -> str:
+def singular(reason: str) -> str:
+    """Return the phrase for one host."""
     verb, _, rest = reason.partition(" ")
     return f"{_SINGULAR.get(verb, verb)} {rest}"

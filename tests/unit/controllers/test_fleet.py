@@ -64,9 +64,9 @@ def test_each_host_of_the_class_says_why_it_is_not_had() -> None:
     found = why(workload(requirements={"cpuCount": 16}), [*FLEET, host("s", cpus=2, **FREE)], "uid-a")
     assert (found["reason"], found["message"]) == ("NoHostFits", "0/3 hosts are available")
     told = {row["host"]: (row["why"], row["to_free"]) for row in found["hosts"]}
-    assert told["s"][0] == "does not fit: have less than 16 CPUs"
-    assert told["c"] == ("fits, but hosts are claimed", "the tenant of tenant-b deletes the Workload db")
-    assert told["b"] == ("fits, but hosts are quarantined", "look at it")
+    assert told["s"][0] == "does not fit: it has less than 16 CPUs"
+    assert told["c"] == ("fits, but is claimed", "the tenant of tenant-b deletes the Workload db")
+    assert told["b"] == ("fits, but is quarantined", "look at it")
     assert told["e"][1] == "clean it: its disks hold data of the namespace tenant-b"
     assert told["a"][0] == "fits and is free"
     assert "d" not in told
@@ -108,8 +108,9 @@ def test_a_cordoned_host_is_no_capacity_and_says_how_it_is_offered_again() -> No
     assert [row["state"] for row in host_rows(fleet)] == ["SchedulingDisabled", "Bound,SchedulingDisabled", "Available"]
     assert host_rows(fleet)[0]["message"] == "it is cordoned: metal3-workloads uncordon a"
     told = {row["host"]: (row["why"], row["to_free"]) for row in why(workload(), fleet, "uid-a")["hosts"]}
-    assert told["a"] == ("fits, but hosts are unschedulable", "it is cordoned: metal3-workloads uncordon a")
-    assert told["c"][1] == "it is cordoned: metal3-workloads uncordon c", "its release alone would not free it"
+    assert told["a"] == ("fits, but is unschedulable", "it is cordoned: metal3-workloads uncordon a")
+    both = "the tenant of tenant-b deletes the Workload db; then: it is cordoned: metal3-workloads uncordon c"
+    assert told["c"][1] == both, "its release alone would not free it"
 
 
 def test_the_state_of_a_source_and_a_machines_error_are_reported() -> None:

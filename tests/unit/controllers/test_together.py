@@ -880,7 +880,7 @@ async def test_a_broken_host_is_offered_again_when_it_is_repaired_or_its_class_w
         clusters.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: clusters.condition("web", "Bound")["reason"] == "NoHostFits")
         (row,) = fleet.why(clusters.workload("web"), clusters.management.all(HOSTS), "")["hosts"]
-        assert row["why"] == "fits, but hosts report a hardware problem"
+        assert row["why"] == "fits, but reports a hardware problem"
         assert "requireHealthy" in row["to_free"]
         (row,) = fleet.capacity(clusters.management.all(CLASSES), clusters.management.all(HOSTS))
         assert row["reasons"] == {"NotHealthy": 1}

@@ -28,5 +28,13 @@ def test_a_terminal_gets_folded_cells_and_colours_and_a_pipe_gets_neither() -> N
     assert len(table(rows, columns)) == 2
 
 
+def test_several_states_fold_between_two_of_them() -> None:
+    rows: list[dict[str, Any]] = [{"state": "Bound,SchedulingDisabled", "message": "word " * 15}]
+    folded = table(rows, {"state": "STATE", "message": "MESSAGE"}, Screen(width=40))
+    assert folded[1].startswith("Bound, ")
+    assert folded[2].startswith("SchedulingDisabled ")
+    assert table(rows, {"state": "STATE"})[1] == "Bound,SchedulingDisabled"
+
+
 def test_markup_of_others_is_text() -> None:
     assert table([{"a": "[red]x[/red] :smile:"}], {"a": "A"}, Screen(width=40, styled=True))[1].startswith("[red]x[/red] :smile:")
