@@ -133,7 +133,7 @@ def _to_free(host: Object) -> str:
     claim, status = host["spec"].get("claimRef"), host["status"]
     released = f"the tenant of {claim['namespace']} deletes the Workload {claim['name']}" if claim else ""
     if host["spec"].get("unschedulable"):
-        return f"{released}; then: {_uncordon(host)}" if released else _uncordon(host)
+        return f"{_uncordon(host).partition(': ')[2]}, and {released}" if released else _uncordon(host)
     if released:
         return released
     if status.get("dirtyFor"):

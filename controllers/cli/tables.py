@@ -49,8 +49,8 @@ def table(rows: Sequence[dict[str, Any]], columns: dict[str, str], on: Screen = 
 
     Cells may quote what others wrote, so they are made harmless for a terminal."""
     made = Table(box=None, pad_edge=False, padding=(0, 3 if on == PLAIN else 2, 0, 0), header_style="bold")
-    for name in columns.values():
-        made.add_column(name, overflow="fold")
+    for key, name in columns.items():
+        made.add_column(name, overflow="fold", min_width=_longest_state(rows) if key == "state" and on != PLAIN else None)
     for row in rows:
         made.add_row(*(Text(_folded(key, row, on), style=_style(row.get(key)) if key == "state" else "") for key in columns))
     return rendered(made, on)
@@ -93,6 +93,11 @@ def rendered(what: RenderableType, on: Screen) -> list[str]:
     console = Console(file=out, width=on.width, force_terminal=on.styled, color_system="standard" if on.styled else None, highlight=False)
     console.print(what)
     return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def _longest_state(rows: Sequence[dict[str, Any]]) -> int:
+    """Return the width that a column of states needs, so that none is cut unless it is very long."""
+    return min(len("SchedulingDisabled"), max((len(word) for row in rows for word in str(row.get("state")).split(",")), default=0))
 
 
 def _folded(key: str, row: dict[str, Any], on: Screen) -> str:

@@ -109,7 +109,7 @@ def test_a_cordoned_host_is_no_capacity_and_says_how_it_is_offered_again() -> No
     assert host_rows(fleet)[0]["message"] == "it is cordoned: metal3-workloads uncordon a"
     told = {row["host"]: (row["why"], row["to_free"]) for row in why(workload(), fleet, "uid-a")["hosts"]}
     assert told["a"] == ("fits, but is unschedulable", "it is cordoned: metal3-workloads uncordon a")
-    both = "the tenant of tenant-b deletes the Workload db; then: it is cordoned: metal3-workloads uncordon c"
+    both = "metal3-workloads uncordon c, and the tenant of tenant-b deletes the Workload db"
     assert told["c"][1] == both, "its release alone would not free it"
 
 
