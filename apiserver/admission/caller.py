@@ -36,9 +36,12 @@ class Caller(Protocol):
 
 
 class HttpCaller:
-    """A Caller over HTTPS."""
+    """A Caller over HTTPS.
 
-    def __init__(self) -> None:
+    An answer has at most `limit` bytes. The TLS contexts of `authorities` authorities are kept."""
+
+    def __init__(self, *, limit: int = LIMIT, authorities: int = AUTHORITIES) -> None:
+        self._limit, self._authorities = limit, authorities
         self._session: aiohttp.ClientSession | None = None
         self._contexts: dict[str, ssl.SSLContext] = {}
 
@@ -68,7 +71,7 @@ class HttpCaller:
             ) as response:
                 if response.status != 200:
                     raise CallFailed(f"the webhook answered with HTTP status {response.status}")
-                return await _read(response)
+                return await _read(response, self._limit)
         except TimeoutError:
             raise CallFailed(f"no answer within {webhook.timeout:g} s") from None
         except aiohttp.ClientConnectorCertificateError as error:
@@ -91,18 +94,18 @@ class HttpCaller:
                 context = ssl.create_default_context(cadata=webhook.ca or None)
             except (ssl.SSLError, ValueError) as error:
                 raise CallFailed(f"its caBundle holds no certificates in PEM: {error}") from None
-            while len(self._contexts) >= AUTHORITIES:
+            while len(self._contexts) >= self._authorities:
                 del self._contexts[next(iter(self._contexts))]
             self._contexts[webhook.ca] = context
         return context
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for part in response.content.iter_any():
         size += len(part)
-        if size > LIMIT:
-            raise CallFailed(f"its answer is larger than {LIMIT} bytes")
+        if size > limit:
+            raise CallFailed(f"its answer is larger than {limit} bytes")
         parts.append(part)
     return b"".join(parts)

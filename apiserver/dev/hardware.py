@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.status import cause
 from apiserver.registry.baremetalhost import baremetalhosts
 from apiserver.registry.generic.registry import Registry
@@ -27,7 +28,7 @@ class RealHostStrategy(Strategy):
         """Refuse secrets of other namespaces, and a changed boot MAC address."""
         spec, namespace = new["spec"], new["metadata"].get("namespace")
         causes = []
-        for field in ("userData", "metaData", "networkData"):
+        for field in FIRST_BOOT:
             elsewhere = (spec.get(field) or {}).get("namespace")
             if elsewhere and elsewhere != namespace:
                 causes.append(cause("FieldValueForbidden", "Forbidden: cross-namespace Secret references are not allowed", f"spec.{field}"))

@@ -10,7 +10,6 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from apiserver.admission import caller as module
 from apiserver.admission.caller import CallFailed, HttpCaller
 from apiserver.admission.configurations import Webhook
 from apiserver.server.tls import ServerTls
@@ -94,8 +93,8 @@ async def test_only_200_is_an_answer(caller: HttpCaller, status: int, headers: d
             await caller.call(webhook(url), b"")
 
 
-async def test_answers_are_bounded(caller: HttpCaller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LIMIT", 1000)
+async def test_answers_are_bounded() -> None:
+    caller = HttpCaller(limit=1000)
 
     async def answer(request: web.Request) -> web.Response:
         return web.Response(body=b"x" * 1001)
@@ -103,10 +102,11 @@ async def test_answers_are_bounded(caller: HttpCaller, monkeypatch: pytest.Monke
     async with serving(answer) as url:
         with pytest.raises(CallFailed, match="larger than 1000 bytes"):
             await caller.call(webhook(url), b"")
+    await caller.close()
 
 
-async def test_few_authorities_are_kept(caller: HttpCaller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "AUTHORITIES", 2)
+async def test_few_authorities_are_kept() -> None:
+    caller = HttpCaller(authorities=2)
     for ca in (pem(AUTHORITY), pem(OTHER), pem(Authority("third"))):
         caller._context(webhook("https://h/", ca))
     assert len(caller._contexts) == 2
