@@ -75,9 +75,13 @@ def start_etcd(binary: Path, settings: Settings, folder: Folder, processes: Proc
     return Etcds(etcd, process, ca, authority.client("etcd-client").write(folder.pki / "etcd-client"))
 
 
-async def start_cluster(name: str, binary: Path, etcd: Etcds, folder: Folder, processes: Processes, *, aggregates: bool) -> Cluster:
+async def start_cluster(
+    name: str, binary: Path, etcd: Etcds, folder: Folder, processes: Processes, *, aggregates: bool, audit: AuditLog | None = None
+) -> Cluster:
     """Start a kube-apiserver under `name`, write `<name>.kubeconfig` for its administrator, and
-    wait until it is ready."""
+    wait until it is ready.
+
+    `audit`: what it records. Otherwise, one that aggregates records requests about secrets."""
     authority = pki.Authority(f"{name}-ca")
     ca = _write(folder.pki / f"{name}-ca.crt", authority.certificate)
     private, public = pki.signing_key()
@@ -95,7 +99,7 @@ async def start_cluster(name: str, binary: Path, etcd: Etcds, folder: Folder, pr
         service_account_key=private_key,
         service_account_public_key=public_key,
         front_proxy=_front_proxy(name, folder) if aggregates else None,
-        audit=AuditLog(DATA / "secrets-audit-policy.yaml", folder.secrets_audit) if aggregates else None,
+        audit=audit or (AuditLog(DATA / "secrets-audit-policy.yaml", folder.secrets_audit) if aggregates else None),
     )
     process = processes.start(f"{name}-kube-apiserver", apiserver.argv(binary), stage=KUBERNETES_STAGE)
     admin = authority.client("kubernetes-admin", (MASTERS,))

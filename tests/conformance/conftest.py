@@ -44,11 +44,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def verdicts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdict]:
+def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder in which the audit logs are once the cases were performed."""
+    return tmp_path_factory.mktemp("conformance")
+
+
+@pytest.fixture(scope="session")
+def verdicts(request: pytest.FixtureRequest, audited: Path) -> Mapping[str, Verdict]:
     """Return the verdicts of all selected cases, by name."""
-    wanted = [str(item.callspec.params["name"]) for item in request.session.items if isinstance(item, pytest.Function) and _has_name(item)]
+    items = [item for item in request.session.items if isinstance(item, pytest.Function) and _has_name(item)]
+    wanted = list(dict.fromkeys(str(item.callspec.params["name"]) for item in items))
     tools = Path(subprocess.run([ROOT / "hack/tools/build"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
-    folder = tmp_path_factory.mktemp("conformance")
+    folder = audited
     with kube_apiserver(tools, folder / "cluster") as cluster:
         asyncio.run(_prepare(cluster, list(_namespaces(wanted))))
         with servers(cluster, folder) as (oracle, ours):
@@ -96,4 +103,4 @@ async def _prepare(cluster: Cluster, namespaces: Sequence[str]) -> None:
 
 
 def _has_name(item: pytest.Function) -> bool:
-    return "verdicts" in item.fixturenames and "name" in item.callspec.params
+    return "verdicts" in item.fixturenames and hasattr(item, "callspec") and "name" in item.callspec.params

@@ -165,7 +165,6 @@ def _mutating(*mutations: dict[str, Any], binding: dict[str, Any] | None = None,
 
 
 ADDS = _apply("Object{spec: Object.spec{size: object.spec.size + 1}}")
-LABELS = _apply("Object{metadata: Object.metadata{labels: {'also': 'yes'}}}")
 MUTATIONS: dict[str, dict[str, Any]] = {
     "apply": _mutating(_apply("Object{spec: Object.spec{title: 'by-' + object.spec.mode, settings: {'a': 'b'}}}")),
     "apply-metadata": _mutating(
@@ -263,15 +262,8 @@ MUTATIONS: dict[str, dict[str, Any]] = {
     "mutation-budget": _mutating(
         _apply("Object{spec: Object.spec{size: lists.range(2000).map(x, lists.range(2000).all(y, x + y > 0)).size()}}")
     ),
-    "first": _mutating(LABELS),
-    "second": _mutating(
-        _apply("Object{spec: Object.spec{title: 'labels-' + string(object.metadata.labels.size())}}"),
-        matchConstraints={"resourceRules": [GADGETS]},
-    ),
     f"{SENTINEL}-mutation": _mutating(_apply("Object{spec: Object.spec{title: 'seen'}}")),
 }
-LABELLED = {"second": "first", f"{SENTINEL}-mutation": f"{SENTINEL}-mutation"}
-"""The labels of policies that concern the objects of others."""
 
 
 def manifests() -> list[tuple[str, dict[str, Any]]]:
@@ -292,7 +284,7 @@ def manifests() -> list[tuple[str, dict[str, Any]]]:
 
 def _manifests(kind: str, name: str, policy: dict[str, Any], binding: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     constraints = {"resourceRules": [GADGETS], **policy["spec"].get("matchConstraints", {})}
-    constraints["objectSelector"] = {"matchLabels": {LABEL: LABELLED.get(name, name)}}
+    constraints["objectSelector"] = {"matchLabels": {LABEL: name}}
     spec = {"failurePolicy": "Fail", **policy["spec"], "matchConstraints": constraints}
     found = [_manifest(kind, name, spec)]
     for index, own in enumerate(policy["bindings"]):

@@ -46,6 +46,7 @@ class _Run:
         self.answers: dict[str, Any] = {}
         self.streams: dict[str, Stream] = {}
         self.began: dict[str, float] = {}
+        self.sent = 0
 
     def step(self, step: Step) -> Any:
         if step.collect:
@@ -61,8 +62,9 @@ class _Run:
             body = json.loads(self.filled(json.dumps(body)))
         elif isinstance(body, str):
             body = self.filled(body)
+        self.sent += 1
         try:
-            stream = self.server.open(step.method, path, body, step.headers)
+            stream = self.server.open(step.method, path, body, {"Audit-ID": f"{self.namespace}-{self.sent}", **step.headers})
         except http.client.RemoteDisconnected:
             return {"status": "connection closed without an answer"}
         if step.watch and stream.response.status == 200:

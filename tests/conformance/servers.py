@@ -23,10 +23,13 @@ from apiserver.admission.policies.mutating import MutatingPolicies
 from apiserver.admission.policies.running import Runner
 from apiserver.admission.policies.validating import ValidatingPolicies
 from apiserver.admission.reinvocation import Mutators
+from apiserver.audit.log import AuditLog as AuditFile
+from apiserver.audit.policy import Policy
 from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.verification import CertificateVerifier, load_bundle
 from apiserver.client.client import Client
 from apiserver.client.objects import Resource
+from apiserver.filters.audit import Auditor
 from apiserver.filters.authorization import PrivilegedGroup
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import SCALE
@@ -36,6 +39,7 @@ from apiserver.server.delegation.policies import ManagementParams, Reviews, muta
 from apiserver.server.tls import ServerTls
 from hack.realcluster import pki
 from hack.realcluster.client import ApiError, wait_for
+from hack.realcluster.components import AuditLog
 from hack.realcluster.controlplane import start_cluster, start_etcd
 from hack.realcluster.processes import Processes
 from hack.realcluster.settings import Folder, Settings
@@ -60,6 +64,10 @@ LEAVING = "leaving"
 MISSING = "missing"
 """A namespace that exists on neither server."""
 START_SECONDS = 60
+AUDIT = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}
+"""What both servers record."""
+AUDITED = "audit.jsonl"
+"""The file of each server's records, in its folder."""
 
 
 @contextmanager
@@ -70,7 +78,10 @@ def kube_apiserver(tools: Path, root: Path) -> Iterator[Cluster]:
     processes = Processes(folder.root)
     try:
         etcd = start_etcd(tools / "etcd", Settings(fsync=False), folder, processes)
-        cluster = asyncio.run(start_cluster("oracle", tools / "kube-apiserver", etcd, folder, processes, aggregates=False))
+        policy = root / "audit-policy.yaml"
+        policy.write_text(json.dumps(AUDIT))
+        audit = AuditLog(policy, root / AUDITED)
+        cluster = asyncio.run(start_cluster("oracle", tools / "kube-apiserver", etcd, folder, processes, aggregates=False, audit=audit))
         _compact(etcd)
         yield cluster
     finally:
@@ -184,8 +195,11 @@ async def _started(
     async def tls() -> ServerTls:
         return ServerTls(serving.certificate, serving.key, clients)
 
+    log = AuditFile(folder / AUDITED)
     app = build(
         Config(
+            auditor=Auditor(Policy.model_validate(AUDIT), log),
+            audit_log=log,
             cache=cache,
             registries=kinds(cache) if kinds is not None else registries(cache, enforced.plugins if enforced is not None else ()),
             authenticator=CertificateAuthenticator(CertificateVerifier(clients)),

@@ -64,7 +64,6 @@ CASES = (
             "mutation-authorizer",
             "mutation-request",
             "mutation-budget",
-            "first",
         )
     ),
     _case("patch-missing", allowed={"1-made.*message": "the texts of the libraries for JSON patches differ after the operation's name"}),
