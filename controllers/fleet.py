@@ -6,7 +6,9 @@ Nothing here asks a server. The scheduler's own functions decide whether a host 
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import CORDONED, unavailable_reason
@@ -103,7 +105,7 @@ def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
     conditions = status.get("conditions")
     told = find_condition(conditions, "Stalled") or find_condition(conditions, "Ready") or {}
     found = {"workload": key_of(workload), "phase": status.get("phase") or "Pending", "class": workload["spec"].get("className") or ""}
-    found |= {"reason": told.get("reason", ""), "message": told.get("message", _UNTOLD["message"])}
+    found |= {"reason": told.get("reason", ""), "message": told.get("message", _UNTOLD["message"]) + _lease(status)}
     wanted = (workload["spec"].get("hostRef") or {}).get("name")
     of_class = [host for host in hosts if host["spec"]["className"] == found["class"]]
     if "host" in status:
@@ -112,6 +114,16 @@ def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
     chosen = [host for host in of_class if wanted in (None, host["spec"]["source"]["name"])]
     rows = [{**_host_row(host), **why_not(host, workload, namespace_uid)} for host in chosen]
     return {**found, "hosts": sorted(rows, key=lambda row: (row["why"], row["host"]))}
+
+
+def _lease(status: Object) -> str:
+    """Return when the Workload's lease ends, or nothing."""
+    lease = status.get("lease")
+    if not lease:
+        return ""
+    minutes = max(0, int(datetime.fromisoformat(lease["expirationTimestamp"]).timestamp() - time.time())) // 60
+    left = f"{minutes // 1440}d {minutes % 1440 // 60}h" if minutes >= 1440 else f"{minutes // 60}h {minutes % 60}m"
+    return f"; its lease ends at {lease['expirationTimestamp']}, in {left}"
 
 
 def why_not(host: Object, workload: Object, namespace_uid: str) -> Row:

@@ -86,6 +86,21 @@ class HostRef(Model):
     name: DNSSubdomain = Field(description="The BareMetalHost's name in this namespace.")
 
 
+LONGEST_LEASE = 315360000
+"""Ten years in seconds."""
+
+
+class LeaseRequest(Model):
+    """How long the Workload may keep its machine."""
+
+    duration_seconds: int = Field(
+        ge=1,
+        le=LONGEST_LEASE,
+        description="The seconds from the binding until the Workload is deleted, and its machine is released as at any deletion. To extend "
+        "the lease, raise this number, at most to the maximum of the class.",
+    )
+
+
 class WorkloadSpec(Model):
     """What to run (image or customDeploy, and first-boot configuration) and what it needs."""
 
@@ -125,6 +140,9 @@ class WorkloadSpec(Model):
         default="OnDelete",
         description="What a change of image or customDeploy does to a host that runs already. OnDelete keeps what runs, and says so in "
         "status, until the field is set back; Recreate empties the host, wipes it as the class says, and installs what spec asks for.",
+    )
+    lease: LeaseRequest | None = Field(
+        default=None, description="When the Workload is deleted by itself; as the class says when empty, which by default is never."
     )
     host_ref: HostRef | None = Field(
         default=None, description="Pin to this host, by the name of its BareMetalHost in this namespace. Fixed once a host is bound."
@@ -188,6 +206,13 @@ class Address(Model):
     address: str = Field(description="The IP address or name.")
 
 
+class LeaseStatus(Model):
+    """The lease of the machine. Only the server writes it."""
+
+    start_time: Timestamp = Field(description="When the lease began: at the binding, or when spec.lease was set later.")
+    expiration_timestamp: Timestamp = Field(description="When the Workload is deleted, unless the lease is extended before.")
+
+
 class WorkloadStatus(Model):
     """The observed state. Conditions: Bound, Synchronized, Provisioned, Ready."""
 
@@ -202,6 +227,7 @@ class WorkloadStatus(Model):
     )
     host: BoundHost | None = Field(default=None, description="The host that was chosen.")
     binding: BindingStatus | None = Field(default=None, description="How far the binding to that host is; empty without a host.")
+    lease: LeaseStatus | None = Field(default=None, description="When the Workload is deleted by itself; empty when never.")
     hardware: HardwareSummary | None = Field(default=None, description="The hardware of that host, in short.")
     addresses: list[Address] | None = Field(
         default=None, description="Where the machine can be reached, as far as its hardware reports it."

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 from apiserver.apis.base import DNSLabel, DNSSubdomain, Model
 from apiserver.apis.images import MAX_URL, bad_rule
 from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta
+from apiserver.apis.workload import LONGEST_LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,6 +182,28 @@ class SecretRules(Model):
     )
 
 
+class LeaseRules(Model):
+    """How long Workloads may keep hosts. Without rules, a Workload has a lease only if it asks for
+    one."""
+
+    default_duration_seconds: int | None = Field(
+        default=None,
+        ge=1,
+        le=LONGEST_LEASE,
+        description="The seconds from the binding until a Workload without spec.lease is deleted; maxDurationSeconds when empty. It does "
+        "not hold for hosts that are adopted or recovered as they run, nor for Workloads that have a host already.",
+    )
+    max_duration_seconds: int | None = Field(
+        default=None, ge=1, le=LONGEST_LEASE, description="The longest lease that a Workload may ask for; any when empty."
+    )
+    warning_seconds: int = Field(
+        default=86400,
+        ge=0,
+        le=LONGEST_LEASE,
+        description="How long before its end a Workload's condition LeaseExpiring and an event say so; half of the lease if that is less.",
+    )
+
+
 class WorkloadClassSpec(Model):
     """A source of machines, and the conditions for tenants."""
 
@@ -197,6 +220,7 @@ class WorkloadClassSpec(Model):
     cleaning: CleaningPolicy | None = Field(default=None, description="Whether disks are wiped between tenants.")
     reclaim: ReclaimRules | None = Field(default=None, description="What may become of a host whose Workload is deleted.")
     images: ImagePolicy | None = Field(default=None, description="Which images and checksums may be fetched.")
+    lease: LeaseRules | None = Field(default=None, description="How long Workloads may keep hosts; for ever when empty.")
     secrets: SecretRules | None = Field(
         default=None,
         description="Which secrets may be sent to machines; all but those that Kubernetes or Cluster API keep for themselves when empty.",

@@ -224,7 +224,8 @@ class BareMetalHostViewStrategy(Strategy):
         if update.action != "claim":
             meta["annotations"] = {ADOPTS: adopted_consumer(host["status"]["held"]["spec"]["consumerRef"])}
         made = await workloads.admit_new(context, entry.namespace, {"metadata": meta, "spec": spec})
-        host, made = bound(host, made, update.tenant, namespace_uid)
+        terms = class_spec(self.claims.classes, host["spec"]["className"]) or {}
+        host, made = bound(host, made, update.tenant, namespace_uid, terms.get("lease"))
         if update.action == "give up":
             made = metadata.mark_deleted(made, "") or made
         view = self.claims.view_object(host, made, entry.namespace, entry.name)

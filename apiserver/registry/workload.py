@@ -12,12 +12,13 @@ from apiserver.apis.names import FIRST_BOOT, RELEASE_FINALIZER
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import CHOICE, GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
+from apiserver.registry.claims import lease
 from apiserver.registry.claims.binding import binding_causes, keep_binding, with_binding, with_state_of_earlier_controllers
 from apiserver.registry.claims.claims import Claims, adopting, bound, free_reason, held_back
 from apiserver.registry.claims.projection import taken_from
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes
-from apiserver.registry.generic.metadata import mark_deleted
+from apiserver.registry.generic.metadata import mark_deleted, now
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Strategy
@@ -52,6 +53,7 @@ WORKLOADS = Resource(
         Column("Image", "spec.image.url", priority=1, description="The operating system"),
         Column("Online", "status.poweredOn", type="boolean", priority=1, description="Whether the machine is powered on"),
         Column("Healthy", "status.conditions.(Healthy).status", priority=1, description="What the machine's own controller says"),
+        Column("Expires", "status.lease.expirationTimestamp", priority=1, description="When it is deleted by itself"),
         Column("Reason", "status.conditions.(Ready).reason", priority=1, description="Why it is not ready, in a word"),
         Column("Message", "status.conditions.(Ready).message", priority=1, description="What it waits for"),
     ),
@@ -90,18 +92,38 @@ class WorkloadStrategy(Strategy):
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
         """Fill in className: the default class on creation, afterwards the present one.
 
-        Without a default class it stays empty, and a condition reports that. A status gets the
-        state that controllers of an earlier version do not write."""
+        Without a default class it stays empty, and a condition reports that. A changed lease gets
+        its end. A status gets the state that controllers of an earlier version do not write."""
         if subresource == "status":
             return with_state_of_earlier_controllers(old, new)
+        if subresource:
+            return new
+        new = self._with_class(old, new)
+        return self._with_lease(new) if old is not None and old["spec"].get("lease") != new["spec"].get("lease") else new
+
+    def _with_class(self, old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
         spec = new["spec"]
-        if subresource or "className" in spec:
+        if "className" in spec:
             return new
         name = default_class(self.classes) if old is None else old["spec"].get("className")
         if name is None:
             return new
         filled = {**spec, "className": name}
         return {**new, "spec": old["spec"] if old is not None and filled == old["spec"] else filled}
+
+    def _with_lease(self, new: dict[str, Any]) -> dict[str, Any]:
+        """Return the Workload, whose spec.lease was changed, with the end of its lease."""
+        status = new.get("status") or {}
+        if "host" not in status:
+            return new
+        made = lease.changed(status, new["spec"], self._lease_rules(new), now())
+        status = {field: value for field, value in status.items() if field != "lease"}
+        return {**new, "status": {**status, "lease": made} if made is not None else status}
+
+    def _lease_rules(self, workload: dict[str, Any]) -> dict[str, Any]:
+        """Return the rules for leases of the Workload's class."""
+        name = workload["spec"].get("className")
+        return ((class_spec(self.classes, name) if name else None) or {}).get("lease") or {}
 
     def filled(self, obj: dict[str, Any]) -> FieldSet:
         """Return the class and the first status."""
@@ -131,9 +153,10 @@ class WorkloadStrategy(Strategy):
         host."""
         spec, namespace = new["spec"], new["metadata"]["namespace"]
         causes = spec_causes(self.classes, spec, old["spec"] if old is not None else None, namespace)
+        causes += lease.problems(old, new, self._lease_rules(new), now())
         if old is None:
             return causes
-        causes += binding_causes(old, new)
+        causes += binding_causes(old, new) + lease.early(old, new, now())
         # caused by an admission webhook, because a finalizer that a client omits is kept
         if self._drops_release(old, new):
             causes.append(cause("FieldValueForbidden", f"Forbidden: {_KEPT_FINALIZER}", "metadata.finalizers"))
@@ -370,7 +393,7 @@ class WorkloadRegistry(Registry):
         causes = deploy_causes({**workload["spec"], "className": host["spec"]["className"]}, terms) + retain_causes(workload["spec"], terms)
         if causes:
             raise refuse(self.resource, name, causes)
-        host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)}, namespace_uid)
+        host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)}, namespace_uid, terms.get("lease"))
         view = self.claims.view_operations(host, workload)
         operations = [self.put(entry, workload), self.claims.hosts.put(host_entry, host), *view]
         self.claims.check_commit(host_entry, namespace, name, operations)

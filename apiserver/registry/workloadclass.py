@@ -97,7 +97,7 @@ class WorkloadClassRegistry(Registry):
 
 _METADATA = ("name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 _ANNOTATIONS = (DEFAULT_CLASS_ANNOTATION, "description")
-_SPEC = ("provisioner", "cleaning", "reclaim", "images", "secrets", "customDeploy")
+_SPEC = ("provisioner", "cleaning", "reclaim", "lease", "images", "secrets", "customDeploy")
 _CLEANING = CleaningPolicy().encode()
 """The defaults of a class without a cleaning policy, which tenants read too."""
 _CONDITION = ("type", "status", "reason", "lastTransitionTime", "observedGeneration")

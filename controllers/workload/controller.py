@@ -22,6 +22,7 @@ from controllers.gangs import has_host, standing
 from controllers.providers.base import Applied, Outcome, ProviderError
 from controllers.runtime.conditions import is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
+from controllers.workload.lease import Leases, sooner
 from controllers.workload.release import release, remove_finalizer, report_releasing, unbind
 from controllers.workload.reporter import report, report_status, report_unavailable
 from controllers.workload.request import apply_request, unusable, with_secrets
@@ -95,6 +96,7 @@ class WorkloadController:
         self._left: dict[str, float] = {}
         self._failing: dict[str, float] = {}
         self._kept: dict[str, float] = {}
+        self._leases = Leases()
         self.controller = Controller(
             "workload", self.reconcile, workers=workers, group=self._class_of, flow=tenant_of, traced=cluster.uid_of_workload
         )
@@ -170,7 +172,9 @@ class WorkloadController:
             return await self._delete(workload, host)
         if host is None:
             return await self._without_host(workload)
-        return await self._with_host(workload, host)
+        again = await self._leases.reconcile(self._cluster, workload)
+        workload = self._cluster.workloads.store.get(key) or workload
+        return sooner(await self._with_host(workload, host), again)
 
     async def _without_host(self, workload: Object) -> Result | None:
         if (workload.get("status") or {}).get("host"):

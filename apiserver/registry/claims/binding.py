@@ -21,14 +21,15 @@ def with_binding(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_binding(before: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
-    """Return the status to store, with the host and binding of the stored one.
+    """Return the status to store, with the host, binding and lease of the stored one.
 
     Only the state of the binding may differ, and only where there is a host."""
-    status = {k: v for k, v in status.items() if k != "host"}
+    status = {k: v for k, v in status.items() if k not in ("host", "lease")}
     if "host" not in before:
         status.pop("binding", None)
         return status
-    return {**status, "host": before["host"], "binding": status.get("binding") or before["binding"]}
+    kept: dict[str, Any] = {field: before[field] for field in ("host", "lease") if field in before}
+    return {**status, **kept, "binding": status.get("binding") or before["binding"]}
 
 
 def with_state_of_earlier_controllers(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:

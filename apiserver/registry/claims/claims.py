@@ -17,6 +17,7 @@ from apiserver.apis.hostconditions import HEALTHY
 from apiserver.apis.names import ADOPTS, GROUP, RELEASE_FINALIZER, VERSION
 from apiserver.apis.workload import HOST_CHOSEN, binding_state
 from apiserver.registry.claims import conditions, history
+from apiserver.registry.claims import lease as leases
 from apiserver.registry.claims.namespaces import NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
 from apiserver.registry.generic.bounds import check_together
@@ -26,7 +27,7 @@ from apiserver.registry.generic.registry import ATTEMPTS, Registry, same
 from storage.base import Check, Conflict, Delete
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.entry import Entry
@@ -281,12 +282,13 @@ def offered_to(host: dict[str, Any]) -> set[str]:
 
 
 def bound(
-    host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any], namespace_uid: str
+    host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any], namespace_uid: str, lease: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return Host and Workload in the state after the binding.
 
     `tenant` is Host.spec.view with the view's name. `namespace_uid` is the uid of the namespace
-    that has the name of the Workload's namespace now."""
+    that has the name of the Workload's namespace now. `lease` has the class's rules for leases."""
+    adopted = adopting(host, workload, namespace_uid)
     namespace, claim = workload["metadata"]["namespace"], claim_ref(workload, namespace_uid)
     claimed = {
         **host,
@@ -301,6 +303,8 @@ def bound(
     workload = held_back(workload)
     chosen = {"name": tenant["name"], "uid": uid_of_view(host["spec"]["source"], namespace), "class": host["spec"]["className"]}
     status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen, "binding": {"state": "Assumed"}}
+    if (made := leases.begun(workload["spec"], lease or {}, now(), adopted=adopted)) is not None:
+        status["lease"] = made
     status["conditions"] = with_condition(workload, "Bound", "True", HOST_CHOSEN, f"Has the host {tenant['name']}.")
     return claimed, {**workload, "status": status}
 
@@ -334,7 +338,7 @@ def unbound(workload: dict[str, Any]) -> dict[str, Any]:
 
     Its phase becomes Lost, unless it is being deleted or rescheduled."""
     before = workload.get("status") or {}
-    status = {k: v for k, v in before.items() if k not in ("host", "binding", "hardware", "addresses", "poweredOn")}
+    status = {k: v for k, v in before.items() if k not in ("host", "binding", "lease", "hardware", "addresses", "poweredOn")}
     status |= {"conditions": kept} if (kept := _without_health(before)) else {}
     if "deletionTimestamp" not in workload["metadata"] and binding_state(before) != "Rescheduling":
         message = "the owner of the hardware took the host back: delete this Workload and create it again to get another one"

@@ -78,6 +78,22 @@ async def test_any_write_of_its_consumer_takes_it_over_as_it_is(registries: Regi
     assert registries.hosts.get("", host).object()["spec"]["claimRef"]["uid"] == made["metadata"]["uid"]
 
 
+async def test_its_class_ends_no_lease_of_what_was_taken_over(registries: Registries, host: str) -> None:
+    lease = {"defaultDurationSeconds": 60, "maxDurationSeconds": 3600}
+    spec = {"provisioner": "metal3.io/baremetalhost", "lease": lease}
+    await registries.classes.create(CONTEXT, "", {"metadata": {"name": "metal"}, "spec": spec})
+    await registries.patch_view("tenant-a", "node-0", online=False)
+    [made] = workloads(registries)
+    assert ("lease" in made["spec"], "lease" in made["status"]) == (False, False)
+    name = made["metadata"]["name"]
+
+    def ask(old: dict[str, Any]) -> dict[str, Any]:
+        return {**old, "spec": {**old["spec"], "lease": {"durationSeconds": 120}}}
+
+    asked = (await registries.workloads.update(CONTEXT, "tenant-a", name, ask)).object()
+    assert set(asked["status"]["lease"]) == {"startTime", "expirationTimestamp"}
+
+
 async def test_nothing_is_taken_over_by_a_write_that_changes_nothing(registries: Registries, host: str) -> None:
     await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
     assert workloads(registries) == []

@@ -32,6 +32,7 @@ async def test_tenants_see_the_class_without_what_is_the_owners(registries: Regi
         "customDeploy": {"methods": ["install"]},
         "cleaning": {"mode": "metadata"},
         "reclaim": {"tenantMayRetain": True},
+        "lease": {"maxDurationSeconds": 60},
         "secrets": {"requiredLabel": "first-boot", "allowedTypes": ["cluster.x-k8s.io/secret"]},
         "credentialsSecretRef": {"namespace": CANARY, "name": CANARY},
     }
@@ -53,7 +54,7 @@ async def test_tenants_see_the_class_without_what_is_the_owners(registries: Regi
     seen = entry.object()
     assert CANARY not in json.dumps(seen)
     assert "4711" not in json.dumps(seen)
-    assert set(seen["spec"]) == {"provisioner", "images", "customDeploy", "cleaning", "reclaim", "secrets"}
+    assert set(seen["spec"]) == {"provisioner", "images", "customDeploy", "cleaning", "reclaim", "lease", "secrets"}
     assert seen["metadata"]["annotations"] == {DEFAULT: "true"}
     assert seen["status"]["conditions"][0]["reason"] == "Unreachable"
     assert "hosts" not in seen["status"]

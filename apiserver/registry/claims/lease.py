@@ -1,0 +1,81 @@
+"""Decide when the lease of a Workload ends: a time that is stored, so that no restart moves it.
+
+The lease begins with the binding, by the server's clock. Its length is that of the Workload, or
+else that of its class, and never more than the class's maximum. A Workload without either has no
+lease. A machine that is taken over as it runs has one only if the Workload itself says so.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import cause
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+EXPIRED = "LeaseExpired"
+"""The condition with which the controllers announce that they delete the Workload."""
+
+Object = dict[str, Any]
+
+
+def begun(spec: Mapping[str, Any], rules: Mapping[str, Any], now: str, *, adopted: bool) -> Object | None:
+    """Return status.lease of a Workload that gets a host now. `rules` is spec.lease of its class."""
+    wanted = (spec.get("lease") or {}).get("durationSeconds")
+    if wanted is None and not adopted:
+        wanted = rules.get("defaultDurationSeconds", rules.get("maxDurationSeconds"))
+    return _lease(now, wanted, rules) if wanted is not None else None
+
+
+def changed(status: Mapping[str, Any], spec: Mapping[str, Any], rules: Mapping[str, Any], now: str) -> Object | None:
+    """Return status.lease after spec.lease was changed.
+
+    Removing it from a Workload whose class has rules moves nothing."""
+    before = status.get("lease") or {}
+    wanted = (spec.get("lease") or {}).get("durationSeconds")
+    if wanted is None:
+        return dict(before) if before and rules else None
+    return _lease(before.get("startTime") or now, wanted, rules)
+
+
+def problems(old: Mapping[str, Any] | None, new: Mapping[str, Any], rules: Mapping[str, Any], now: str) -> list[dict[str, str]]:
+    """Return causes for a changed length that the class does not allow, or that is over already."""
+    wanted = (new["spec"].get("lease") or {}).get("durationSeconds")
+    fields = ("lease", "className")
+    if wanted is None or (old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in fields)):
+        return []
+    path, most = "spec.lease.durationSeconds", rules.get("maxDurationSeconds")
+    if most is not None and wanted > most:
+        return [cause("FieldValueInvalid", f"Invalid value: {wanted}: the class allows at most {most} seconds", path)]
+    start = ((old or {}).get("status") or {}).get("lease", {}).get("startTime")
+    if start is not None and _after(start, wanted) <= now:
+        message = f"Invalid value: {wanted}: the lease began at {start} and would be over already; to end it now, delete the Workload"
+        return [cause("FieldValueInvalid", message, path)]
+    return []
+
+
+def early(old: Mapping[str, Any], new: Mapping[str, Any], now: str) -> list[dict[str, str]]:
+    """Return causes for a status that says that the lease has expired before it has.
+
+    The controllers delete a Workload only after this server, by its own clock, has accepted that."""
+    said = [_expired(obj.get("status") or {}) for obj in (old, new)]
+    expiration = ((old.get("status") or {}).get("lease") or {}).get("expirationTimestamp")
+    if said[0] or not said[1] or (expiration is not None and expiration <= now):
+        return []
+    message = f"Invalid value: the lease ends at {expiration or 'no time'}, and it is {now}: compare the clocks of all servers"
+    return [cause("FieldValueInvalid", message, "status.conditions")]
+
+
+def _expired(status: Mapping[str, Any]) -> bool:
+    return any((item.get("type"), item.get("status")) == (EXPIRED, "True") for item in status.get("conditions") or ())
+
+
+def _lease(start: str, seconds: int, rules: Mapping[str, Any]) -> Object:
+    return {"startTime": start, "expirationTimestamp": _after(start, min(seconds, rules.get("maxDurationSeconds", seconds)))}
+
+
+def _after(start: str, seconds: int) -> str:
+    ends = datetime.fromisoformat(start.replace("Z", "+00:00")) + timedelta(seconds=seconds)
+    return ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

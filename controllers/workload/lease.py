@@ -1,0 +1,153 @@
+"""End the leases of Workloads: warn first, then delete the Workload, which releases its host.
+
+The end is a time that the server has stored, so that no restart moves it. A Workload is deleted
+only if this process's clock, this process's monotonic clock and the server's clock all say that its
+time is over. A clock that jumps ahead therefore ends nothing early. The deletion names the version
+that has expired, so that an extension that comes first keeps the machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from apiserver.client.clock import LoopClock, timestamp
+from apiserver.client.errors import ApiException, ignore_not_found
+from apiserver.client.objects import key_of, name_of, namespace_of, typed, uid_of
+from controllers import kinds
+from controllers.runtime.conditions import condition, find_condition, set_conditions
+from controllers.runtime.controller import Result
+
+if TYPE_CHECKING:
+    from apiserver.client.clock import Clock
+    from apiserver.client.objects import Object
+    from controllers.cluster import Cluster
+
+log = logging.getLogger(__name__)
+
+EXPIRING, EXPIRED = "LeaseExpiring", "LeaseExpired"
+WARNING = 86400
+"""The seconds before the end at which a class that says nothing else has its tenants warned."""
+DRIFT, BELIEVED = 1.0, 3600.0
+"""The seconds by which a clock may run ahead at once, and after which it may have jumped."""
+AGAIN = 60.0
+"""The seconds until a deletion that was refused is tried again."""
+UNPROCESSABLE = 422
+
+
+class SteadyClock:
+    """The wall clock, which does not jump ahead. A jump is believed after an hour."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock: Clock = clock or LoopClock()
+        self._base: tuple[float, float] | None = None
+        self._ahead: float | None = None
+
+    def now(self) -> float:
+        """Return the seconds since 1970."""
+        wall, steady = time.time(), self._clock.time()
+        base = self._base or (wall, steady)
+        expected = base[0] + steady - base[1]
+        if wall <= expected + DRIFT:
+            self._ahead = None
+        else:
+            self._ahead = steady if self._ahead is None else self._ahead
+            if steady - self._ahead < BELIEVED:
+                return expected
+        self._base = max(wall, expected), steady
+        return wall
+
+
+class Leases:
+    """Warns of the ends of leases, and deletes Workloads whose lease is over."""
+
+    def __init__(self, clock: SteadyClock | None = None) -> None:
+        self._clock = clock or SteadyClock()
+
+    async def reconcile(self, cluster: Cluster, workload: Object) -> Result | None:
+        """Do what the lease of a Workload with a host requires now. Return when to look again."""
+        now = self._clock.now()
+        class_ = cluster.classes.store.get(((workload.get("status") or {}).get("host") or {}).get("class", ""))
+        conditions, wait = said(workload, warning_of(class_), now)
+        try:
+            written = await cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": conditions} if conditions is not None else {})
+        except ApiException as error:
+            if error.status != UNPROCESSABLE:
+                raise
+            log.warning("workload %s: its lease is not over by the server's clock: %s", key_of(workload), error)
+            return Result(requeue_after=AGAIN)
+        _tell(cluster, workload, conditions)
+        if wait == 0 and find_condition((written.get("status") or {}).get("conditions"), EXPIRED) is not None:
+            await _end(cluster, written)
+        return Result(requeue_after=wait or AGAIN) if wait is not None else None
+
+
+def sooner(first: Result | None, second: Result | None) -> Result | None:
+    """Return the result that asks for the earlier time."""
+    if first is None or second is None:
+        return first or second
+    both = [result.requeue_after for result in (first, second) if result.requeue_after is not None]
+    return Result(requeue_after=min(both)) if both else first
+
+
+def warning_of(class_: Object | None) -> int:
+    """Return how long before its end a lease of the class is announced to end."""
+    rules = ((class_ or {}).get("spec") or {}).get("lease") or {}
+    return int(rules.get("warningSeconds", WARNING))
+
+
+def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | None, float | None]:
+    """Return the Workload's conditions if its lease changes them, and the seconds until something
+    is to be done.
+
+    They are 0 when the lease is over, and None without a lease."""
+    status = workload.get("status") or {}
+    before, lease = status.get("conditions") or [], status.get("lease")
+    wanted: list[Object] = []
+    wait: float | None = None
+    if lease:
+        start, end = (_seconds(lease[field]) for field in ("startTime", "expirationTimestamp"))
+        warned = end - min(warning, (end - start) / 2)
+        wait = max(0.0, (end if now >= warned else warned) - now)
+        if now >= warned:
+            wanted.append(condition(EXPIRING, True, "LeaseEnds", _ends(lease), generation=workload["metadata"].get("generation")))
+        if now >= end:
+            wanted.append(condition(EXPIRED, True, "LeaseEnded", f"its lease ended at {lease['expirationTimestamp']}: it is deleted"))
+    types = {item["type"] for item in wanted}
+    conditions = [
+        item for item in set_conditions(before, wanted, timestamp()) if item["type"] not in (EXPIRING, EXPIRED) or item["type"] in types
+    ]
+    return (conditions if conditions != before else None), wait
+
+
+def _ends(lease: Object) -> str:
+    return (
+        f"the Workload is deleted at {lease['expirationTimestamp']}, and its machine is released: raise spec.lease.durationSeconds to keep "
+        f"it, which counts from {lease['startTime']}"
+    )
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC).timestamp()
+
+
+def _tell(cluster: Cluster, workload: Object, conditions: list[Object] | None) -> None:
+    """Send an event when the end is announced, or is announced for another time, and when it has
+    come."""
+    before = (workload.get("status") or {}).get("conditions")
+    for type_ in (EXPIRING, EXPIRED):
+        new, old = find_condition(conditions, type_), find_condition(before, type_)
+        if new is not None and (old is None or old["message"] != new["message"]):
+            cluster.events.event(typed(kinds.WORKLOADS, workload), "Warning", new["reason"], new["message"])
+
+
+async def _end(cluster: Cluster, workload: Object) -> None:
+    """Delete the Workload as its tenant would, unless it was changed since its lease was over."""
+    log.info("workload %s: its lease is over: it is deleted", key_of(workload))
+    version = workload["metadata"]["resourceVersion"]
+    with ignore_not_found():
+        await cluster.client.delete(
+            kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=uid_of(workload), resource_version=version
+        )

@@ -1,0 +1,86 @@
+"""Check when leases end: as the Workload says, else as its class says, never later than the class's
+maximum, and never earlier than stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apiserver.registry.claims.lease import begun, changed, early, problems
+
+START, NOW = "2026-01-31T23:59:30Z", "2026-02-01T00:01:00Z"
+MINUTE = "2026-02-01T00:00:30Z"
+RULES = {"defaultDurationSeconds": 60, "maxDurationSeconds": 3600}
+HOUR = "2026-02-01T00:59:30Z"
+
+
+def asking(seconds: int | None, **spec: Any) -> dict[str, Any]:
+    return {**({"lease": {"durationSeconds": seconds}} if seconds else {}), "className": "metal", **spec}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rules", "adopted", "end"),
+    [
+        (None, {}, False, None),
+        (None, {"warningSeconds": 5}, False, None),
+        (None, RULES, False, MINUTE),
+        (None, {"maxDurationSeconds": 3600}, False, HOUR),
+        (None, {"defaultDurationSeconds": 9999, "maxDurationSeconds": 60}, False, MINUTE),
+        (60, {}, False, MINUTE),
+        (9999, RULES, False, HOUR),
+        (None, RULES, True, None),
+        (60, RULES, True, MINUTE),
+    ],
+)
+def test_a_lease_begins(seconds: int | None, rules: dict[str, int], adopted: bool, end: str | None) -> None:
+    made = begun(asking(seconds), rules, START, adopted=adopted)
+    assert made == ({"startTime": START, "expirationTimestamp": end} if end else None)
+
+
+def test_a_change_moves_the_end_and_not_the_start() -> None:
+    status = {"lease": {"startTime": START, "expirationTimestamp": MINUTE}}
+    assert changed(status, asking(3600), RULES, NOW) == {"startTime": START, "expirationTimestamp": HOUR}
+    assert changed(status, asking(9999), RULES, NOW) == {"startTime": START, "expirationTimestamp": HOUR}
+    assert changed({}, asking(60), {}, START) == {"startTime": START, "expirationTimestamp": MINUTE}
+    assert changed(status, asking(None), RULES, NOW) == status["lease"]
+    assert changed(status, asking(None), {}, NOW) is None
+    assert changed({}, asking(None), RULES, NOW) is None
+
+
+def workload(seconds: int | None, *, lease: bool = True, **spec: Any) -> dict[str, Any]:
+    status = {"lease": {"startTime": START, "expirationTimestamp": MINUTE}} if lease else {}
+    return {"spec": asking(seconds, **spec), "status": status}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (None, workload(3601), "allows at most 3600 seconds"),
+        (None, workload(3600), None),
+        (workload(60), workload(3601), "allows at most 3600 seconds"),
+        (workload(9999), workload(9999), None),
+        (workload(9999, className="other"), workload(9999), "allows at most 3600 seconds"),
+        (workload(3600), workload(90), "would be over already"),
+        (workload(3600), workload(91), None),
+        (workload(3600), workload(None), None),
+        (workload(None, lease=False), workload(1), None),
+    ],
+)
+def test_a_length_that_cannot_be(old: Any, new: Any, words: str | None) -> None:
+    causes = problems(old, new, RULES, NOW)
+    assert [words in item["message"] for item in causes if words] == ([True] if words else [])
+    assert bool(causes) == bool(words)
+
+
+def expired(*, said: bool = True, end: str | None = MINUTE) -> dict[str, Any]:
+    conditions = [{"type": "LeaseExpired", "status": "True"}] if said else []
+    return {"status": {"conditions": conditions, **({"lease": {"startTime": START, "expirationTimestamp": end}} if end else {})}}
+
+
+def test_nothing_expires_before_the_servers_clock_says_so() -> None:
+    assert early(expired(said=False), expired(), NOW) == []
+    assert early(expired(said=False), expired(), START)[0]["field"] == "status.conditions"
+    assert early(expired(said=False, end=None), expired(), NOW)[0]["reason"] == "FieldValueInvalid"
+    assert early(expired(end=HOUR), expired(), NOW) == [], "it was accepted before"
+    assert early(expired(), expired(said=False), START) == []
