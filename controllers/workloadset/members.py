@@ -66,10 +66,18 @@ def _explicit(spec: Object) -> Object:
     return found
 
 
-def own_revision(set_: Object, workload: Object) -> str:
-    """Return the revision of a Workload that no set made, in the terms of the set's template."""
-    template = set_["spec"]["template"]["spec"]
-    return revision_of({field: value for field, value in workload["spec"].items() if field in template or field not in NOT_THE_TEMPLATES})
+def adopted_revision(set_: Object, workload: Object) -> str:
+    """Return the revision of a Workload that no set made.
+
+    It is the template's if the machine runs what the template asks for, however the rest differs:
+    an adoption is no reason to install a machine again."""
+    template, spec = set_["spec"]["template"]["spec"], workload["spec"]
+    return revision_of(template if _deployment(spec) == _deployment(template) else spec)
+
+
+def _deployment(spec: Object) -> tuple[object, object]:
+    """Return what runs. As in BMO, an image is identified by its URL."""
+    return (spec.get("image") or {}).get("url"), (spec.get("customDeploy") or {}).get("method")
 
 
 def gang_of(set_: Object) -> Object | None:
@@ -107,7 +115,7 @@ def adopting_patch(set_: Object, workload: Object) -> Object:
     owners = [*(workload["metadata"].get("ownerReferences") or ()), owner_reference(set_)]
     patch: Object = {"metadata": {**_version(workload), "ownerReferences": owners}}
     if kinds.TEMPLATE_REVISION not in labels_of(workload):
-        patch["metadata"]["labels"] = {kinds.TEMPLATE_REVISION: own_revision(set_, workload)}
+        patch["metadata"]["labels"] = {kinds.TEMPLATE_REVISION: adopted_revision(set_, workload)}
     return patch
 
 

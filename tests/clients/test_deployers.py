@@ -314,6 +314,37 @@ def test_argo_cd_and_kstatus_read_every_state_of_a_workload(tool: Callable[[str]
     assert [answer["status"] for answer in tool("kstatus").run("compute", *objects)] == [status for _, _, status in STATES]
 
 
+def set_stated(reason: str, *, ready: bool = False, final: bool = False, **spec: Any) -> Object:
+    """Return a WorkloadSet whose condition Ready has this reason."""
+    conditions = [condition("Ready", ready, reason, "said", generation=1)]
+    if final:
+        conditions.append(condition("Stalled", True, reason, "said", generation=1))
+    times = [{**one, "lastTransitionTime": "2026-01-01T00:00:00Z"} for one in conditions]
+    return {
+        "apiVersion": "workload.metal3.io/v1alpha1",
+        "kind": "WorkloadSet",
+        "metadata": {"name": "db", "namespace": "a", "generation": 1},
+        "spec": spec,
+        "status": {"observedGeneration": 1, "conditions": times},
+    }
+
+
+SET_STATES: list[tuple[Object, str, str]] = [
+    (set_stated("Ready", ready=True), "Healthy", "Current"),
+    (set_stated("Scaling"), "Progressing", "InProgress"),
+    (set_stated("Updating"), "Progressing", "InProgress"),
+    (set_stated("CreationRefused"), "Degraded", "InProgress"),
+    (set_stated("UpdateRefused", final=True), "Degraded", "Failed"),
+    (set_stated("Paused", paused=True), "Suspended", "InProgress"),
+]
+
+
+def test_argo_cd_and_kstatus_read_every_state_of_a_set(tool: Callable[[str], Deployer]) -> None:
+    objects = [found for found, _, _ in SET_STATES]
+    assert healths(tool("argo"), *objects) == [argo for _, argo, _ in SET_STATES]
+    assert [answer["status"] for answer in tool("kstatus").run("compute", *objects)] == [status for _, _, status in SET_STATES]
+
+
 def test_argo_cd_awaits_the_controllers_and_deletions(tool: Callable[[str], Deployer]) -> None:
     new, behind, deleted = workload("shop"), stated("Running", "Running", ready=True), stated("Deprovisioning", "Releasing")
     behind["metadata"]["generation"] = 2

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.hostile.server import Client, Served
 
 OWN, CORE = "/apis/workload.metal3.io/v1alpha1", "/api/v1"
+SETS = f"{OWN}/namespaces/tenant-a/workloadsets"
 METAL3 = "/apis/metal3.io/v1alpha1"
 DRY = "?dryRun=All"
 APPLY = f"{DRY}&fieldManager=m&force=true"
@@ -75,6 +76,22 @@ STRICTLY = "create strictly"
 def test_objects(served: Served, tenant: Client, form: str, part: str, name: str) -> None:
     make = MEMBERS[part][name]
     judge(served, tenant, lambda size: request("Workload", form, body("Workload", part, make(size), form)))
+
+
+@pytest.mark.parametrize("form", ["create", "apply"])
+@pytest.mark.parametrize("name", MEMBERS["spec"])
+def test_templates(served: Served, tenant: Client, name: str, form: str) -> None:
+    """Put into the template of a set what a Workload may have."""
+    make = MEMBERS["spec"][name]
+
+    def sized(size: int) -> Request:
+        template = f'{{"metadata":{{"labels":{{"a":"b"}}}},"spec":{{"online":false,{make(size)}}}}}'
+        spec = f'{{"selector":{{"matchLabels":{{"a":"b"}}}},"template":{template}}}'
+        text = f'{{"apiVersion":"workload.metal3.io/v1alpha1","kind":"WorkloadSet","metadata":{{"name":"there"}},"spec":{spec}}}'
+        method, behind, query, media = FORMS[form]
+        return Request(method, f"{SETS}{behind}{query}", text.encode(), {"Content-Type": media})
+
+    judge(served, tenant, sized)
 
 
 @pytest.mark.parametrize("form", ["merge", "apply"])

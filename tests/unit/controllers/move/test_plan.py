@@ -13,6 +13,7 @@ from controllers.move import plan
 from tests.unit.controllers.clusters import secret, workload
 
 CAPI = {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Machine", "name": "m", "uid": "u"}
+SET = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadSet", "name": "db", "uid": "u", "controller": True}
 SELF = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "namespace": "team-a", "name": "w"}
 
 
@@ -28,6 +29,7 @@ def made(**metadata: Any) -> dict[str, Any]:
         ({"deletionTimestamp": "x"}, {}, "deleted"),
         ({"labels": {"workload.metal3.io/claimed-through": "baremetalhost"}}, {}, "consumer"),
         ({"ownerReferences": [CAPI]}, {}, "Machine m"),
+        ({"ownerReferences": [SET]}, {}, "--cascade=orphan"),
         ({}, {"consumerRef": {**CAPI, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}}, "Machine m"),
     ],
 )

@@ -113,8 +113,10 @@ def test_adoption_and_release() -> None:
     adopted = merge_patch(orphan, members.adopting_patch(of, orphan))
     assert adopted == member(of, 0)
     del orphan["metadata"]["labels"][kinds.TEMPLATE_REVISION]
-    orphan["spec"]["className"] = "metal"
+    orphan["spec"] |= {"className": "metal", "automatedCleaningMode": "disabled"}
     assert merge_patch(orphan, members.adopting_patch(of, orphan))["metadata"] == member(of, 0)["metadata"], "it runs the template"
+    other = merge_patch(orphan, {"spec": {"image": OTHER}})
+    assert merge_patch(other, members.adopting_patch(of, other))["metadata"] != member(of, 0)["metadata"]
     assert not members.is_adoptable(of, {**orphan, "metadata": {**orphan["metadata"], "labels": {"app": "web"}}})
     assert not members.is_adoptable(of, {**orphan, "metadata": {**orphan["metadata"], "deletionTimestamp": "now"}})
     foreign = {**orphan["metadata"], "ownerReferences": [{"kind": "X", "uid": "u", "controller": True}]}
