@@ -4,6 +4,7 @@ write nothing in either cluster."""
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 RUNNING = ("web", "db")
+SOON = 0.8
+"""The seconds within which a key that waits is due soon. What waits for a grace period has more."""
+POLLS = 40
+"""The number of looks at resting controllers: the tasks that deliver changes run in between."""
 
 
 class Replica:
@@ -46,6 +51,11 @@ class Replica:
         ready = sources.names() and not any(sources.problem(name) for name in sources.names())
         return bool(ready) and all(one.controller.queue.idle for one in self.made)
 
+    def rests(self) -> bool:
+        """Return whether there is nothing to do, and no key becomes due soon."""
+        queues = [one.controller.queue for one in self.made]
+        return self.has_nothing_to_do() and all(due - queue.now() > SOON for queue in queues for due, _ in queue._timers.values())
+
 
 @asynccontextmanager
 async def replica(clusters: TwoClusters) -> AsyncIterator[Replica]:
@@ -55,7 +65,7 @@ async def replica(clusters: TwoClusters) -> AsyncIterator[Replica]:
         made = [run.__self__ for run in manager._runnables if hasattr(run, "__self__")]
         task = asyncio.ensure_future(manager.run())
         try:
-            await asyncio.wait_for(manager.started.wait(), 10)
+            await asyncio.wait_for(manager.started.wait(), 30)
             yield Replica([one for one in made if hasattr(one, "controller")])
         finally:
             task.cancel()
@@ -83,16 +93,21 @@ async def fleet(clusters: TwoClusters) -> None:
         await eventually(lambda: "emptied" in clusters.condition("going", "Ready")["message"])
         await eventually(lambda: "HostsOverlap" in str(clusters.management.get(CLASSES, "second")["status"]))
         await eventually(lambda: clusters.management.get(CLASSES, "metal")["status"]["hosts"].get("claimed") == 4)
-        await eventually(first.has_nothing_to_do)
-        await quiet(clusters)
+        await quiet(clusters, first)
 
 
-async def quiet(clusters: TwoClusters) -> None:
-    """Wait until nothing was written for longer than any delay of the controllers."""
-    revision = -1
-    while revision != clusters.management.revision + clusters.hardware.revision:
-        revision = clusters.management.revision + clusters.hardware.revision
-        await asyncio.sleep(0.8)
+async def quiet(clusters: TwoClusters, running: Replica) -> None:
+    """Wait until the controllers rest, and what they wrote was delivered to them and caused no
+    more."""
+    seen: deque[int] = deque(maxlen=POLLS)
+
+    def rests() -> bool:
+        seen.append(clusters.management.revision + clusters.hardware.revision)
+        if not running.rests():
+            seen.clear()
+        return len(seen) == POLLS and len(set(seen)) == 1
+
+    await eventually(rests)
 
 
 def refuse(times: int) -> Callable[[str, str], Failure | None]:
@@ -121,8 +136,7 @@ async def test_a_fleet_sees_no_write_when_its_controllers_are_started_again(time
         for _ in range(2):
             clusters.hardware.fail = refuse(times)
             async with replica(clusters) as again:
-                await eventually(again.has_nothing_to_do)
-                await quiet(clusters)
+                await quiet(clusters, again)
                 assert clusters.hardware.requests["GET baremetalhosts"] > times
         assert written(clusters.management, before[0]) == []
         assert written(clusters.hardware, before[1]) == []
