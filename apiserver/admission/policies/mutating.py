@@ -5,6 +5,7 @@ What a policy changes has no owner in managedFields, as in kube-apiserver.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from functools import partial
@@ -85,6 +86,7 @@ class MutatingPolicies:
             before = attributes.new
             for mutation in one.policy.mutations:
                 changed = await self._changed(mutation, one, attributes, namespace, run, errors)
+                await asyncio.sleep(0)  # each mutation of a large object takes long
                 if changed is not None:
                     attributes, dirty = attributes._replace(new=changed), True
             calls.made(_key(one), changed=attributes.new != before, again=one.policy.reinvoked)

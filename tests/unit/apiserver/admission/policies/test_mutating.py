@@ -178,3 +178,18 @@ async def test_an_expensive_mutation_does_not_hold_the_event_loop() -> None:
         task.cancel()
         plugin.runner.close()
     assert turns > 10
+
+
+async def test_others_have_turns_between_mutations() -> None:
+    turns, plugin = 0, changing(mutating(*[ADDS] * 8), binding())
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(others())
+    await admitted(plugin)
+    task.cancel()
+    assert turns >= 8
