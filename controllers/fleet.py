@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.host import CORDONED, unavailable_reason
 from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers.runtime.conditions import find_condition
 from controllers.scheduler.cache import unavailable_phrase
 from controllers.scheduler.fit import candidate, requirements_of, singular, unfit_reason
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Row = dict[str, Any]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from apiserver.admission import review
-from apiserver.admission.caller import CallFailed
+from apiserver.admission.caller import Caller, CallFailed
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.policies.activation import authorizers, variables_of
 from apiserver.admission.policies.evaluating import matched
@@ -23,7 +23,6 @@ from apiserver.admission.rules import labels_of, objects_match
 from apiserver.apis.status import ApiError, bad_request, forbidden, internal, not_found, service_unavailable
 
 if TYPE_CHECKING:
-    from apiserver.admission.caller import Caller
     from apiserver.admission.configurations import Configurations, Webhook
     from apiserver.admission.policies.running import Run, Runner
     from apiserver.admission.review import Verdict

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,9 +14,6 @@ from apiserver.apis.names import FIRST_BOOT, IMAGE_AUTH
 from apiserver.apis.names import GROUP as GROUP
 from apiserver.apis.names import VERSION as VERSION
 from apiserver.apis.placement import Gang, Placement
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Phase = Literal["Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost"]
 

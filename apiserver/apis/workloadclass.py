@@ -5,7 +5,8 @@ It is to machines what a StorageClass is to disks."""
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -13,9 +14,6 @@ from apiserver.apis.base import DNSLabel, DNSSubdomain, Model
 from apiserver.apis.images import MAX_URL, bad_rule
 from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta
 from apiserver.apis.workload import LONGEST_LEASE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 
 def _compiles(pattern: str) -> str:

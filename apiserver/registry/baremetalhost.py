@@ -3,6 +3,7 @@ view."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis import metal3
@@ -19,16 +20,13 @@ from apiserver.registry.claims.viewupdate import Refused, Taken, ViewUpdate, vie
 from apiserver.registry.generic import metadata
 from apiserver.registry.generic.registry import Registry, managed_fields
 from apiserver.registry.generic.resource import ALL_VERBS, Column, Resource
-from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import refuse
 from apiserver.registry.workload import checksum_causes, class_spec, deploy_causes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.strategy import Admission
     from storage.base import Operation
     from storage.cache import WatchCache
 

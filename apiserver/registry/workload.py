@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -21,18 +22,14 @@ from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.metadata import mark_deleted, now
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
-from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
 from apiserver.registry.workloadclass import default_class
-from storage.base import Check
+from storage.base import Check, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.strategy import Admission
-    from storage.base import Operation
     from storage.cache import WatchCache
 
 WORKLOADS = Resource(

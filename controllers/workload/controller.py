@@ -19,7 +19,7 @@ from controllers.charges import is_settling
 from controllers.classaccess import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host, gang_key
 from controllers.gangs import has_host, standing
-from controllers.providers.base import Applied, Outcome, ProviderError
+from controllers.providers.base import Applied, ApplyRequest, Outcome, Provider, ProviderError
 from controllers.runtime.conditions import is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workload.lease import Leases, sooner
@@ -40,7 +40,6 @@ from controllers.workload.status import (
 )
 
 if TYPE_CHECKING:
-    from controllers.providers.base import ApplyRequest, Provider
     from controllers.workloadclass.providers import Sources
 
 log = logging.getLogger(__name__)

@@ -13,16 +13,14 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from apiserver.client.clock import LoopClock, timestamp
+from apiserver.client.clock import Clock, LoopClock, timestamp
 from apiserver.client.errors import ApiException, ignore_not_found
-from apiserver.client.objects import key_of, name_of, namespace_of, typed, uid_of
+from apiserver.client.objects import Object, key_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
 from controllers.runtime.conditions import condition, find_condition, set_conditions
 from controllers.runtime.controller import Result
 
 if TYPE_CHECKING:
-    from apiserver.client.clock import Clock
-    from apiserver.client.objects import Object
     from controllers.cluster import Cluster
 
 log = logging.getLogger(__name__)

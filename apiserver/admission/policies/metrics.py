@@ -4,14 +4,13 @@ The labels are names of policies and bindings, which the cluster's administrator
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from prometheus_client.core import Metric
 
     from apiserver.admission.policies.evaluating import Match

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from apiserver.admission.policies.activation import authorizers, variables_of
-from apiserver.admission.policies.definitions import VALIDATING
+from apiserver.admission.policies.definitions import VALIDATING, Binding, Hook, Policies, Policy
 from apiserver.admission.policies.evaluating import Decision, Outcome, outcome
 from apiserver.admission.policies.invocations import hooks_of, invocations, namespace_of
 from apiserver.admission.policies.metrics import EvaluationMetrics, PolicyMetrics, error_type
@@ -18,7 +18,6 @@ from apiserver.apis.status import ApiError, forbidden
 from apiserver.registry.generic.latency import track_wait
 
 if TYPE_CHECKING:
-    from apiserver.admission.policies.definitions import Binding, Hook, Policies, Policy
     from apiserver.admission.policies.params import Params
     from apiserver.admission.policies.running import Runner
     from apiserver.registry.claims.namespaces import Namespaces

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.handlers.discovery.openapi_meta import PREFIX
 from apiserver.handlers.request.negotiation import JSON, PATCHES, YAML
-from apiserver.registry.generic.resource import SCALE
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.resource import SCALE, Resource
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ their own commits.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +19,16 @@ from apiserver.apis.names import ADOPTS, GROUP, RELEASE_FINALIZER, VERSION
 from apiserver.apis.workload import HOST_CHOSEN, binding_state
 from apiserver.registry.claims import conditions, history
 from apiserver.registry.claims import lease as leases
-from apiserver.registry.claims.namespaces import NamespaceUids
+from apiserver.registry.claims.namespaces import Namespaces, NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
 from apiserver.registry.generic.bounds import check_together
 from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.registry import ATTEMPTS, Registry, same
-from storage.base import Check, Conflict, Delete
+from storage.base import Check, Conflict, Delete, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.entry import Entry
-    from storage.base import Operation
 
 
 AT_ONCE = 32

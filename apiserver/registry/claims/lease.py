@@ -7,13 +7,11 @@ lease. A machine that is taken over as it runs has one only if the Workload itse
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import cause
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 EXPIRED = "LeaseExpired"
 """The condition with which the controllers announce that they delete the Workload."""

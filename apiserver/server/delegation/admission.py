@@ -3,6 +3,7 @@ quotas."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from apiserver.admission.caller import HttpCaller
@@ -23,19 +24,16 @@ from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.admission.turns import Turns
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.client.informer import Informer
-from apiserver.client.objects import Resource
+from apiserver.client.objects import Object, Resource
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.server.delegation.policies import ManagementParams, Reviews, mutating_policies, validating_policies
 from apiserver.server.delegation.quotas import ManagementQuotas
 from apiserver.server.delegation.usedamounts import UsedAmounts
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-
     from prometheus_client.registry import Collector
 
     from apiserver.client.client import Client
-    from apiserver.client.objects import Object
     from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.registry import Registry
