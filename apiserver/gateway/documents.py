@@ -18,6 +18,7 @@ from aiohttp import ClientResponse, web
 from apiserver.apis.bounded import Bounded
 from apiserver.apis.status import ApiError
 from apiserver.gateway import merge
+from apiserver.gateway.headers import to_client
 from apiserver.gateway.passing import headers_of
 from apiserver.handlers.discovery.discovery import AGGREGATED, choose
 from apiserver.handlers.discovery.documents import Document
@@ -101,7 +102,9 @@ class Documents:
     async def _read_and_merged(self, answer: ClientResponse, path: str, key: tuple[str, str], hash: str) -> _Merged | web.Response:
         known, body = self._kept.get(key), await _read(answer)
         if answer.status not in (200, 404) or (answer.status == 404 and not self._is_own(path)):
-            return web.Response(status=answer.status, body=body, content_type=answer.content_type)
+            kept = to_client(answer.headers, self._upstream.url)
+            kept.popall("Content-Length", None)
+            return web.Response(status=answer.status, body=body, headers=kept)
         etag, digest = answer.headers.get("ETag", ""), hashlib.sha256(body).digest()
         if known is None or known.digest != digest:
             source = body if answer.status == 200 else b""

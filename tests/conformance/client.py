@@ -52,11 +52,14 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class ApiServer:
-    """One server."""
+    """One server.
+
+    `headers`: of every request, such as the client's token."""
 
     name: str
     port: int
     context: ssl.SSLContext = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def send(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Answer:
         """Send one request on a connection of its own."""
@@ -64,7 +67,7 @@ class ApiServer:
 
     def open(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Stream:
         """Send one request, and return after the response's headers."""
-        sent = {**DEFAULTS, **headers}
+        sent = {**DEFAULTS, **self.headers, **headers}
         data = _encoded(body)
         if data is not None and "Content-Type" not in sent:
             sent["Content-Type"] = "application/json"

@@ -13,6 +13,7 @@ import json
 import ssl
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -48,11 +49,11 @@ from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
 from tests.conformance.case import ROOT, gadget
 from tests.conformance.client import ApiServer
-from tests.conformance.kinds import KINDS, definition
+from tests.conformance.kinds import GROUP, KINDS, definition
 from tests.conformance.policies import MUTATIONS, PARAMS, POLICIES, SENTINEL, labelled, manifests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from apiserver.registry.generic.strategy import Admission
@@ -168,13 +169,21 @@ def our_server(
 
     `kinds`: what it serves instead of KINDS. `policies`: a kubeconfig of the control plane whose
     admission policies it enforces."""
+    with in_thread(_started(authority, folder, kinds, policies)) as app:
+        yield app.port
+
+
+@contextmanager
+def in_thread(starting: Coroutine[Any, Any, App]) -> Iterator[App]:
+    """Run a server in a thread with an event loop of its own. `starting` returns it when it has
+    started."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="our API server")
     thread.start()
     try:
-        app = asyncio.run_coroutine_threadsafe(_started(authority, folder, kinds, policies), loop).result(START_SECONDS)
+        app = asyncio.run_coroutine_threadsafe(starting, loop).result(START_SECONDS)
         try:
-            yield app.port
+            yield app
         finally:
             asyncio.run_coroutine_threadsafe(app.stop(), loop).result(START_SECONDS)
     finally:
@@ -186,7 +195,7 @@ def our_server(
 async def _started(
     authority: pki.Authority, folder: Path, kinds: Callable[[WatchCache], Sequence[Registry]] | None, policies: Path | None
 ) -> App:
-    await _age(folder)
+    await age(folder)
     enforced = _Policies(policies) if policies is not None else None
     cache = WatchCache(SQLiteStore(folder / "db", synchronous="off"))
     clients = load_bundle(authority.certificate)
@@ -253,7 +262,7 @@ class _Cluster:
         return await self._client.find(Resource("", "v1", "namespaces", "Namespace", namespaced=False), name)
 
 
-async def _age(folder: Path) -> None:
+async def age(folder: Path) -> None:
     """Give the storage a compacted past, as on the other server: its first resourceVersions are too
     old."""
     store = SQLiteStore(folder / "db", synchronous="off")
@@ -266,10 +275,10 @@ async def _age(folder: Path) -> None:
         await store.close()
 
 
-def registries(cache: WatchCache, policies: Sequence[Admission] = ()) -> list[Registry]:
+def registries(cache: WatchCache, policies: Sequence[Admission] = (), group: str = GROUP) -> list[Registry]:
     """Return registries of the kinds without strategies, in the existing namespaces."""
     admission = AdmissionChain([NamespaceLifecycle(_Namespaces()), *policies])
-    found = [Registry(kind, cache, admission=admission) for kind in KINDS]
+    found = [Registry(replace(kind, group=group), cache, admission=admission) for kind in KINDS]
     for registry in found:
         if SCALE in (registry.resource.subresources or {}):
             registry.scale = ScaleRegistry(registry)

@@ -270,3 +270,16 @@ async def test_what_is_no_document_is_not_passed_on_as_one(beside_bmo: Running) 
     beside_bmo.cluster.answers["/openapi/v2"] = broken
     status, error = await beside_bmo.request("GET", "/openapi/v2")
     assert (status, error["kind"]) == (502, "Status")
+
+
+async def test_a_refusal_says_all_that_kube_apiserver_says(beside_bmo: Running) -> None:
+    async def refuse(request: web.BaseRequest) -> web.StreamResponse:
+        headers = {"Retry-After": "7", "Cache-Control": "no-cache, private", "Connection": "close"}
+        return web.json_response({"kind": "Status", "code": 429}, status=429, headers=headers)
+
+    for path in ("/apis", "/openapi/v2", "/openapi/v3", "/apis/metal3.io/v1alpha1"):
+        beside_bmo.cluster.answers[path] = beside_bmo.cluster.answers["/openapi/v3/apis/metal3.io/v1alpha1"] = refuse
+        async with beside_bmo.session.get(beside_bmo.url + path, headers=TENANT) as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "7")
+            assert response.headers["Cache-Control"] == "no-cache, private"
+            assert await response.json() == {"kind": "Status", "code": 429}
