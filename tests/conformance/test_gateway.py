@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 import pytest
 
@@ -65,11 +66,8 @@ SERVED = {
 
 
 def cases() -> list[str]:
-    """Return the names of the cases."""
-    found: dict[str, list[str]] = {}
-    for name in all_cases():
-        found.setdefault(name.partition("/")[0], []).append(name)
-    return [name for area, every in AREAS.items() for name in found[area][::every]]
+    """Return the names of the cases. Which ones they are does not depend on the others."""
+    return [name for name in all_cases() if (every := AREAS.get(name.partition("/")[0])) and crc32(name.encode()) % every == 0]
 
 
 def namespaces() -> Iterator[str]:
@@ -84,7 +82,8 @@ def problems(found: Iterable[Verdict], allowed: Mapping[str, str]) -> list[str]:
     """Return the differences without a reason, and the reasons without a difference."""
     seen = [(f"{verdict.case}: {wrong.path}", f"{verdict.case}: {wrong}") for verdict in found for wrong in verdict.wrong]
     wrong = [text for place, text in seen if not any(fnmatchcase(place, pattern) for pattern in allowed)]
-    stale = [pattern for pattern in allowed if not any(fnmatchcase(place, pattern) for place, _ in seen)]
+    performed = {pattern for pattern in allowed for name in cases() if fnmatchcase(name, pattern.partition(": ")[0])}
+    stale = [pattern for pattern in performed if not any(fnmatchcase(place, pattern) for place, _ in seen)]
     return [*wrong, *(f"allowed, but not different any more: {pattern}" for pattern in stale)]
 
 
