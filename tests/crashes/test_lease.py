@@ -119,7 +119,7 @@ def test_an_extension_at_the_last_moment_keeps_the_machine(wall: Wall) -> None:
         assert not {"LeaseExpiring", "LeaseExpired"} & types
         with pytest.raises(ApiException, match="allows at most 6000 seconds"):
             await extend(stack, 10 * LENGTH + 1)
-        with pytest.raises(ApiException, match="would be over already; to end it now, delete"):
+        with pytest.raises(ApiException, match="would be over already: choose a longer one"):
             await extend(stack, LENGTH)
         before = lease_of(stack)
         await extend(stack, None)

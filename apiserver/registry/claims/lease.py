@@ -49,7 +49,7 @@ def problems(old: Mapping[str, Any] | None, new: Mapping[str, Any], rules: Mappi
         return [cause("FieldValueInvalid", f"Invalid value: {wanted}: the class allows at most {most} seconds", path)]
     start = ((old or {}).get("status") or {}).get("lease", {}).get("startTime")
     if start is not None and _after(start, wanted) <= now:
-        message = f"Invalid value: {wanted}: the lease began at {start} and would be over already; to end it now, delete the Workload"
+        message = f"Invalid value: {wanted}: the lease began at {start} and would be over already: choose a longer one"
         return [cause("FieldValueInvalid", message, path)]
     return []
 
