@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers.runtime.conditions import find_condition
 from controllers.scheduler.cache import unavailable_phrase
 from controllers.scheduler.fit import candidate, requirements_of, singular, unfit_reason
+from controllers.scheduler.placement import rules_of
 
 Row = dict[str, Any]
 
@@ -131,10 +133,16 @@ def why_not(host: Object, workload: Object, namespace_uid: str) -> Row:
     fit."""
     if not (host.get("status") or {}).get("report"):
         return {"why": "is not reported by its source yet", "to_free": ""}
-    unfit = unfit_reason(candidate(host), requirements_of(workload, namespace_uid))
+    want = replace(requirements_of(workload, namespace_uid), rules=rules_of(workload, [], {}))
+    unfit = unfit_reason(candidate(host), want)
     if unfit is not None and not (host["status"].get("dirtyFor") and unfit == "are not available"):
-        return {"why": f"does not fit: it {singular(unfit)}", "to_free": "change the Workload's requirements or hostSelector"}
+        return {"why": f"does not fit: it {singular(unfit)}", "to_free": "change the Workload's requirements, hostSelector or placement"}
     if (phrase := unavailable_phrase(host)) is None and unfit is None:
+        if workload["spec"].get("placement") or workload["spec"].get("gang"):
+            return {
+                "why": "fits and is free",
+                "to_free": "it is bound as soon as the Workload's placement and gang allow it: see its message",
+            }
         return {"why": "fits and is free", "to_free": "it is bound in a moment, unless the namespace's quota has no room"}
     return {"why": f"fits, but {singular(phrase)}" if phrase else "fits, but holds another namespace's data", "to_free": _to_free(host)}
 

@@ -72,6 +72,16 @@ def test_each_host_of_the_class_says_why_it_is_not_had() -> None:
     assert "d" not in told
 
 
+def test_a_host_that_the_placement_rules_out_is_not_said_to_be_bound_in_a_moment() -> None:
+    free = host("a", **FREE)
+    [elsewhere] = why(workload(placement={"failureDomains": {"required": ["east"]}}), [free], "uid-a")["hosts"]
+    assert elsewhere["why"] == "does not fit: it is in another failure domain"
+    term = {"topologyKey": "rack", "labelSelector": {}}
+    for spec in ({"placement": {"antiAffinity": {"required": [term]}}}, {"gang": {"name": "g", "minAvailable": 2}}):
+        [row] = why(workload(**spec), [free], "uid-a")["hosts"]
+        assert (row["why"], "placement and gang" in row["to_free"]) == ("fits and is free", True)
+
+
 def test_a_workload_with_a_host_is_shown_with_it() -> None:
     bound = workload()
     bound["status"]["host"] = {"name": "c"}
