@@ -19,7 +19,7 @@ TENANTS_REASONS = (
     *("NoHosts", "NoHostFits", "QuotaExceeded", "HostNotFound", "HostNotFree", "HostNotAvailable", "HostOfOtherClass"),
     *("HostTaken", "HostTakenBack", "HostReleased", "HostGone", "HandedBack"),
     *("NoDefaultClass", "ClassNotFound", "ClassDeleting", "ClassGone", "NamespaceNotAllowed", "TooComplex"),
-    *("ImageNotAllowed", "DeployMethodNotAllowed", "RetainNotAllowed"),
+    *("ImageNotAllowed", "DeployMethodNotAllowed", "RetainNotAllowed", "GangIncomplete", "GangWaits"),
 )
 """The reasons of waiting Workloads that the alert about waiting leaves out: the tenant has to act, or another alert fires."""
 BACKED_UP = "metal3_workloads_backup_last_success_timestamp_seconds"
