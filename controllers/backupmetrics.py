@@ -35,6 +35,7 @@ class BackupMetrics(Collector):
     def __init__(self, client: Client, namespace: str) -> None:
         self._client, self._namespace = client, namespace
         self._times: dict[str, float] = {}
+        self._complaint = ""
 
     async def run(self) -> None:
         """Look at the CronJobs until cancelled."""
@@ -47,9 +48,11 @@ class BackupMetrics(Collector):
         try:
             found, _ = await self._client.list_all(CRON_JOBS, self._namespace, label_selector=SELECTOR)
         except ApiException as error:
-            log.debug("the backups' CronJobs cannot be read: %s", error)
+            if str(error) != self._complaint:
+                self._complaint = str(error)
+                log.warning("the CronJobs of backups cannot be read, so no alert tells of old backups: %s", error)
             return
-        self._times = times_of(found)
+        self._times, self._complaint = times_of(found), ""
 
     def collect(self) -> Iterator[Metric]:
         """Return the present values."""

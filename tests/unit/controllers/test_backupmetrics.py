@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from apiserver.client.errors import ApiException
 from controllers.backupmetrics import NAME, BackupMetrics, times_of
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def cron_job(name: str, **status: str) -> dict[str, Any]:
@@ -49,3 +52,18 @@ async def test_the_times_stay_while_the_cluster_does_not_answer() -> None:
     cluster.found = []
     await metrics.look()
     assert samples(metrics) == {}
+
+
+async def test_a_missing_right_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = Cluster()
+    metrics = BackupMetrics(cast("Any", cluster), "system")
+    cluster.found = ApiException(403, "Forbidden", "cronjobs.batch is forbidden")
+    await metrics.look()
+    await metrics.look()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "cronjobs.batch is forbidden" in caplog.text
+    cluster.found = []
+    await metrics.look()
+    cluster.found = ApiException(403, "Forbidden", "cronjobs.batch is forbidden")
+    await metrics.look()
+    assert len(caplog.records) == 2
