@@ -61,8 +61,10 @@ class UsedAmounts:
         namespaces = {namespace_of(quota) for quota in self._informer.store if limits([quota])}
         complete = True
         for namespace in sorted(namespaces):
+            await asyncio.sleep(0)  # requests come between the counts of two namespaces
             for quota in await self._quotas.get(namespace):
-                complete &= await self._correct(quota)
+                if limits([quota]):
+                    complete &= await self._correct(quota)
         return complete
 
     async def _correct(self, quota: dict[str, Any]) -> bool:
