@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from apiserver.client.objects import Object, key_of, namespace_of, uid_of
+from apiserver.client.objects import Object, deleting, key_of, namespace_of, uid_of
 from controllers.cluster import gang_key
 from controllers.gangs import standing
 from controllers.scheduler.fit import Requirements, demand
@@ -184,11 +184,7 @@ def _merged(plans: Iterable[Mapping[str, str]]) -> dict[str, str]:
 def _waits(workload: Object) -> bool:
     """Return whether the member gets its host by a plan: it has none, and does not name one."""
     status = workload.get("status") or {}
-    return not status.get("host") and status.get("phase") != "Lost" and not workload["spec"].get("hostRef") and not _leaves(workload)
-
-
-def _leaves(workload: Object) -> bool:
-    return "deletionTimestamp" in workload["metadata"]
+    return not status.get("host") and status.get("phase") != "Lost" and not workload["spec"].get("hostRef") and not deleting(workload)
 
 
 def _state(workload: Object) -> tuple[str, int]:

@@ -23,8 +23,6 @@ from controllers.scheduler.fit import Candidate, Requirements, capacity, label_k
 
 MOST_KINDS, MOST_KEYS = 32, 128
 """The number of different requirements in a batch, and of the labels that they look at."""
-
-
 _PLAIN = Requirements("", "")
 """Requirements that count all that a host has."""
 

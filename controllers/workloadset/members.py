@@ -14,6 +14,7 @@ from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.workload import CHOICE, WorkloadSpec
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
 from controllers import kinds
+from controllers.gangs import has_host
 from controllers.owners import controller_of
 from controllers.runtime.conditions import find_condition, is_true
 
@@ -185,10 +186,6 @@ def _version(workload: Object) -> dict[str, str]:
 
 
 # The state of a member:
-
-
-def has_host(member: Object) -> bool:
-    return bool((member.get("status") or {}).get("host"))
 
 
 def is_lost(member: Object) -> bool:

@@ -62,9 +62,10 @@ def _conditions(set_: Object, finding: Finding | None, available: int, now: str)
 
 
 def _available(set_: Object, available: int, generation: int | None) -> Object:
-    least = set_["spec"].get("minAvailable") or set_["spec"]["replicas"]
-    enough = available >= min(least, set_["spec"]["replicas"])
-    text = f"{available} members are available, and {least} are the least"
+    replicas = set_["spec"]["replicas"]
+    least = min(set_["spec"].get("minAvailable") or replicas, replicas)
+    enough = available >= least
+    text = f"{available} members are available, of at least {least} that are asked for"
     return condition("Available", enough, "MinimumAvailable" if enough else "TooFewAvailable", text, generation=generation)
 
 
