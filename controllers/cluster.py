@@ -171,9 +171,13 @@ def _class_of(obj: Object) -> list[str]:
     return [obj["spec"].get("className") or ""]
 
 
-def _set_uid(workload: Object) -> list[str]:
+def _set_of(workload: Object) -> list[str]:
+    """Return the namespace and the uid of the set that controls the Workload.
+
+    A tenant may name any uid as the controller, but has only members of its own namespace by
+    that."""
     owner = controlling_set(workload)
-    return [owner["uid"]] if owner is not None else []
+    return [f"{namespace_of(workload)}/{owner['uid']}"] if owner is not None else []
 
 
 def _claim_keys(host: Object) -> list[str]:
@@ -213,7 +217,7 @@ WORKLOAD_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {
     "class": _class_of,
     "apart": _keeps_apart,
     "gang": gang_key,
-    "set": _set_uid,
+    "set": _set_of,
 }
 HOST_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {
     "claim": _claim_keys,

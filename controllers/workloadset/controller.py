@@ -83,16 +83,18 @@ class WorkloadSetController:
             await self._control(set_)
             members = self._members(set_)
             more, refused = await self._scale(set_, members)
-            await self._update(set_, members)
+            changing = await self._update(set_, members)
             if more:
                 self.controller.queue.add(key)
+            elif changing:
+                self.controller.queue.add_after(key, GATHER)
         return await self._report(set_, refused)
 
     def _members(self, set_: Object) -> Members:
         return sort_members(set_, self._controlled(set_), self._others(set_))
 
     def _controlled(self, set_: Object) -> list[Object]:
-        return self._cluster.workloads.store.by_index("set", uid_of(set_))
+        return self._cluster.workloads.store.by_index("set", f"{namespace_of(set_)}/{uid_of(set_)}")
 
     def _others(self, set_: Object) -> dict[int, Object]:
         """Return the Workloads with a member's name that the set does not control."""
@@ -104,14 +106,17 @@ class WorkloadSetController:
         return found
 
     async def _control(self, set_: Object) -> None:
-        """Adopt Workloads that match the selector, and release members that do not any more."""
-        for member in self._controlled(set_):
-            if not deleting(member) and not matches(set_["spec"]["selector"], labels_of(member)):
-                await self._patch(member, releasing_patch(set_, member))
+        """Adopt Workloads that match the selector, and release members that do not any more.
+
+        Their events bring about the next turn, if there are more of them."""
+        selector = set_["spec"]["selector"]
+        leaving = [member for member in self._controlled(set_) if not deleting(member) and not matches(selector, labels_of(member))]
+        for member in leaving[:AT_ONCE]:
+            await self._patch(member, releasing_patch(set_, member))
         adoptable = [workload for workload in self._others(set_).values() if is_adoptable(set_, workload)]
         if not adoptable or not await self._still_exists(set_):
             return
-        for workload in adoptable:
+        for workload in adoptable[:AT_ONCE]:
             await self._patch(workload, adopting_patch(set_, workload))
             self._event(set_, "Normal", "Adopted", f"Workload {name_of(workload)} is a member now")
 
@@ -161,19 +166,35 @@ class WorkloadSetController:
         self._event(set_, "Normal", "SuccessfulCreate", f"created Workload {member_name(set_, number)}")
         return None
 
-    async def _update(self, set_: Object, members: Members) -> None:
-        """Carry out the next steps of an update, and what changes without touching a machine."""
-        changed = set()
-        for member in to_update(set_, members, _now()):
-            changed.add(name_of(member))
-            if is_replaced(set_, member):
-                await self._delete(set_, member)
-            elif patch := update_patch(set_, member):
-                await self._patch(member, patch)
-                self._event(set_, "Normal", "Updating", f"Workload {name_of(member)} gets the present template")
+    async def _update(self, set_: Object, members: Members) -> bool:
+        """Carry out the next steps of an update, and what changes without touching a machine.
+
+        Return whether there are more to do."""
+        left, outdated = AT_ONCE, to_update(set_, members, _now())
+        for member in outdated:
+            if not left:
+                return True
+            left -= await self._update_one(set_, member)
+        changed = set(map(name_of, outdated))
         for member in members.current.values():
-            if name_of(member) not in changed and (patch := light_patch(set_, member)):
-                await self._patch(member, patch)
+            if name_of(member) in changed or not (patch := light_patch(set_, member)):
+                continue
+            if not left:
+                return True
+            await self._patch(member, patch)
+            left -= 1
+        return False
+
+    async def _update_one(self, set_: Object, member: Object) -> bool:
+        """Carry out the next step for one member. Return whether there was one."""
+        if is_replaced(set_, member):
+            await self._delete(set_, member)
+            return True
+        if not (patch := update_patch(set_, member)):
+            return False
+        await self._patch(member, patch)
+        self._event(set_, "Normal", "Updating", f"Workload {name_of(member)} gets the present template")
+        return True
 
     async def _delete(self, set_: Object, member: Object) -> None:
         """Delete a member in the state last seen."""

@@ -103,7 +103,9 @@ def new_member(set_: Object, ordinal: int) -> Object:
 
 
 def _part(template: Object, field: str) -> dict[str, str]:
-    return (template.get("metadata") or {}).get(field) or {}
+    """Return the template's labels or annotations, without the label that sets write."""
+    found: dict[str, str] = (template.get("metadata") or {}).get(field) or {}
+    return {key: value for key, value in found.items() if key != kinds.TEMPLATE_REVISION}
 
 
 def is_adoptable(set_: Object, workload: Object) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 AT_ONCE = 16
-"""The most members that one turn of a set creates or deletes. Other sets have theirs in between."""
+"""The most members that one turn of a set creates, deletes or changes. Others have theirs in between."""
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from apiserver.client.client import Client
+    from controllers.runtime.controller import Result
 
 SETS = "apis/workload.metal3.io/v1alpha1/workloadsets"
 
@@ -187,3 +188,38 @@ async def test_another_class_replaces_the_member(api: FakeApi, client: Client) -
         api.edit(SETS, "db", {"spec": changed(of, className="large")["spec"]}, "a")
         await eventually(lambda: (api.find(WORKLOADS, "db-0", "a") or {"metadata": {"uid": uid}})["metadata"]["uid"] != uid)
         assert api.get(WORKLOADS, "db-0", "a")["spec"]["className"] == "large"
+
+
+async def test_a_workload_of_another_namespace_that_names_the_set_as_its_controller_is_no_member(api: FakeApi, client: Client) -> None:
+    """Otherwise it would take a member's place, and be given the set's template to read."""
+    of = make(api, set_(2))
+    forged = member(of, 1)
+    forged["metadata"] |= {"namespace": "b", "labels": {"app": "db"}}
+    forged["spec"] = {}
+    api.put(WORKLOADS, forged)
+    async with controller(client):
+        await eventually(lambda: api.find(WORKLOADS, "db-1", "a") is not None)
+        await eventually(lambda: api.get(SETS, "db", "a")["status"].get("updatedReplicas") == 2)
+        assert api.get(WORKLOADS, "db-1", "b")["spec"] == {}
+
+
+async def test_labels_are_changed_in_several_turns(api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let other sets have their turns while a label of many members changes."""
+    make(api, set_(2 * AT_ONCE + 3))
+    async with controller(client) as made:
+        await eventually(lambda: len(names(api)) == 2 * AT_ONCE + 3)
+        turns, patched = list[int](), made._patch
+
+        async def counted(one: Object, patch: Object) -> None:
+            turns[-1] += 1
+            await patched(one, patch)
+
+        async def turn(key: str) -> Result | None:
+            turns.append(0)
+            return await made.reconcile(key)
+
+        monkeypatch.setattr(made, "_patch", counted)
+        monkeypatch.setattr(made.controller, "_reconcile", turn)
+        api.edit(SETS, "db", {"spec": {"template": {"metadata": {"labels": {"tier": "x"}}}}}, "a")
+        await eventually(lambda: all(one["metadata"]["labels"].get("tier") == "x" for one in api.all(WORKLOADS)))
+        assert max(turns) <= AT_ONCE

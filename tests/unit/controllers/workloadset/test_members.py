@@ -122,3 +122,10 @@ def test_adoption_and_release() -> None:
     foreign = {**orphan["metadata"], "ownerReferences": [{"kind": "X", "uid": "u", "controller": True}]}
     assert not members.is_adoptable(of, {**orphan, "metadata": foreign})
     assert "ownerReferences" not in merge_patch(adopted, members.releasing_patch(of, adopted))["metadata"]
+
+
+def test_a_template_cannot_choose_the_revision_of_its_members() -> None:
+    """Otherwise the label would be written to and fro for ever."""
+    of = set_()
+    of["spec"]["template"]["metadata"]["labels"][kinds.TEMPLATE_REVISION] = "mine"
+    assert members.light_patch(of, member(of, 0)) is None
