@@ -129,6 +129,12 @@ class SchedulerCache:
         self._expire()
         return name in self._held
 
+    def keeps_any(self) -> bool:
+        """Return whether any host is kept for a binding. No event tells when such a host is free
+        again, if the binding is refused."""
+        self._expire()
+        return bool(self._held)
+
     def versions(self) -> Counter[str]:
         """Return the versions of all classes, for `restore`."""
         return Counter(self._versions)

@@ -253,7 +253,8 @@ class Scheduler:
         try:
             return await self._bind(key, workload)
         except Unbindable as error:
-            again = await self._say(key, workload, error)
+            kept = error.reason in ("NoHostFits", "GangWaits") and self._free.keeps_any()
+            again = await self._say(key, workload, error) or (Result(requeue_after=self._repeat()) if kept else None)
             if isinstance(error, QuotaExceeded):
                 return again or Result(requeue_after=LOOK_AT_QUOTA)
             # Views are not watched, so a view that is required by name is looked up periodically.
@@ -277,13 +278,20 @@ class Scheduler:
             return Result(requeue_after=SETTLE)
         for _ in range(ATTEMPTS):
             want = self._wanted(workload, class_)
-            chosen = self._of_gang(workload) or self._choose(key, class_, want)
+            planned = self._of_gang(workload)
             try:
-                if await self._post(workload, chosen):
+                if await self._post(workload, planned or self._choose(key, class_, want)):
                     return None
             except QuotaExceeded as error:
+                if planned is not None:
+                    self._put_off(workload, error)
                 return await self._bind_own(workload, class_, want, error)
         return Result(requeue_after=SETTLE)
+
+    def _put_off(self, workload: Object, error: QuotaExceeded) -> None:
+        """Leave the hosts that are planned for the rest of a gang to others."""
+        members = self._cluster.workloads.store.by_index("gang", gang_key(workload)[0])
+        self._gangs.put_off(members, Refusal(error.reason, error.message()), self._clock.time() + LOOK_AT_QUOTA)
 
     async def _bind_own(self, workload: Object, class_: Object, want: Requirements, error: QuotaExceeded) -> Result | None:
         """Bind a host that the namespace left uncleaned, which its quota already counts.
@@ -322,6 +330,8 @@ class Scheduler:
             return None
         if (planned := self._gangs.take(workload)) is not None:
             return planned
+        if (full := self._gangs.is_put_off(workload, self._clock.time())) is not None:
+            raise QuotaExceeded(full.reason, full.message)
         refusal = self._gangs.refused(workload)
         if refusal is None:
             members = self._cluster.workloads.store.by_index("gang", gang[0])

@@ -50,6 +50,7 @@ class Gangs:
         self._scheduling, self._free, self._places = scheduling, free, places
         self._planned: dict[str, tuple[str, int, str]] = {}
         self._refused: dict[str, tuple[object, Refusal]] = {}
+        self._put_off: dict[str, tuple[float, Refusal]] = {}
         self._versions: Counter[str] = Counter()
 
     def changed(self, namespace: str) -> None:
@@ -64,6 +65,20 @@ class Gangs:
     def gone(self, gang: str) -> None:
         """Forget a gang without members."""
         self._refused.pop(gang, None)
+        self._put_off.pop(gang, None)
+
+    def put_off(self, members: Iterable[Object], refusal: Refusal, until: float) -> None:
+        """Free what is planned for a gang whose quota is full, and plan nothing for a while.
+
+        Otherwise, the hosts of a gang that can never have them would be kept from all others."""
+        for member in members:
+            self.drop(member)
+            self._put_off[gang_key(member)[0]] = until, refusal
+
+    def is_put_off(self, workload: Object, now: float) -> Refusal | None:
+        """Return why nothing is planned for the Workload's gang for a while, or None."""
+        until, refusal = self._put_off.get(gang_key(workload)[0], (0.0, None))
+        return refusal if now < until else None
 
     def is_planned(self, key: str) -> bool:
         """Return whether the member has a host in a plan."""

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from controllers.cluster import connect
+from controllers.runtime.manager import Manager
 from controllers.scheduler.controller import Scheduler
+from tests.unit.controllers.clusters import CLASSES, HOSTS, NAMESPACES, WORKLOADS, host, workload, workload_class
+from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
+
+if TYPE_CHECKING:
+    from apiserver.client.client import Client
 
 CHOSEN_FOR: dict[str, Any] = {
     "metadata": {"name": "w", "namespace": "a", "uid": "u", "generation": 3},
@@ -29,3 +37,39 @@ async def test_a_spec_that_was_changed_and_changed_back_is_not_the_hosts_failure
     scheduler = Scheduler.__new__(Scheduler)
     scheduler._cluster = SimpleNamespace(client=SimpleNamespace(find=find))  # type: ignore[assignment] # it has what is used of the cluster
     assert await scheduler._settled(CHOSEN_FOR) is settled
+
+
+async def test_a_host_that_a_quota_refuses_to_one_namespace_is_found_by_another(api: FakeApi, client: Client) -> None:
+    """Let the other one look while the host is assumed. No event tells that it is free again."""
+    asked, answer, bound = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def bind(api: FakeApi, request: Any, address: Any, body: Any) -> Any:
+        if address[1] != "team-a":
+            bound.set()
+            return {}
+        asked.set()
+        await answer.wait()
+        raise Failure(403, "Forbidden", "exceeded quota: small")
+
+    api.hooks = {"POST workloads/binding": bind}
+    for name in ("team-a", "team-b"):
+        api.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": name}, "status": {"phase": "Active"}})
+    api.put(CLASSES, workload_class())
+    api.put(HOSTS, host("h0"))
+    api.put(WORKLOADS, workload("w"))
+    cluster, manager = connect(client), Manager()
+    for informer in cluster.informers:
+        manager.informer(informer)
+    manager.add(cluster.events)
+    manager.add(scheduler := Scheduler(cluster))
+    task = asyncio.ensure_future(manager.run())
+    try:
+        await asyncio.wait_for(asked.wait(), 20)
+        await eventually(lambda: not scheduler._waking)
+        api.put(WORKLOADS, workload("x", "team-b"))
+        await eventually(lambda: api.get(WORKLOADS, "x", "team-b")["status"]["conditions"][0]["reason"] == "NoHostFits")
+        answer.set()
+        await asyncio.wait_for(bound.wait(), 20)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

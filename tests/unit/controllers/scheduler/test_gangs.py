@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
-from tests.unit.controllers.fakeapi import FakeApi, eventually
+from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 
 BIG: dict[str, Any] = {"requirements": {"cpuCount": 32}}
 ON_A: dict[str, Any] = {"hostSelector": {"matchLabels": {"zone": "a"}}}
@@ -140,3 +140,30 @@ async def test_a_member_that_no_host_fits_keeps_the_others_waiting(late: str) ->
             assert claims(clusters) == []
             clusters.hardware.put(BMH, bmh("h2", cpus=32))
             await eventually(partial(all_run, clusters, "w0", "w1"))
+
+
+async def test_a_gang_without_quota_keeps_no_hosts_from_others() -> None:
+    """Refuse one member, while others of its namespace are still being bound or have not begun."""
+    async with two_clusters() as clusters:
+        refused, bind = asyncio.Event(), clusters.management.hooks["POST workloads/binding"]
+        members = [f"w{number}" for number in range(20)]
+        for name in members:
+            clusters.hardware.put(BMH, bmh(f"h-{name}"))
+            add(clusters, name, len(members))
+
+        async def full(api: FakeApi, request: Any, address: Any, body: Any) -> Any:
+            if address[1] != "team-a":
+                return await bind(api, request, address, body)
+            if refused.is_set():
+                await asyncio.Event().wait()
+            refused.set()
+            raise Failure(403, "Forbidden", "exceeded quota: small")
+
+        clusters.management.hooks["POST workloads/binding"] = full
+        async with controllers(clusters):
+            await eventually(refused.is_set)
+            others = ["x0", "x1", "x2"]
+            for name in others:
+                clusters.management.put(WORKLOADS, workload(name, "team-b"))
+            await eventually(lambda: all(clusters.phase(name, "team-b") == "Running" for name in others), 20)
+            assert all(clusters.condition(name, "Bound")["status"] != "True" for name in members)
