@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 from apiserver.client.objects import Object, deleting, key_of, namespace_of, uid_of
 from controllers.cluster import gang_key
 from controllers.gangs import standing
-from controllers.scheduler.fit import Requirements, demand
+from controllers.scheduler.fit import Requirements, demand, requirements_of
 from controllers.scheduler.matching import plan, too_different
-from controllers.scheduler.placement import counts_others
+from controllers.scheduler.placement import counts_others, selected
 
 if TYPE_CHECKING:
     from controllers.scheduler.cache import SchedulerCache
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_RULED = 128
 """The members with spread or anti-affinity that are planned at once: each counts all others."""
+MOST_COMPARED = 1_000_000
+"""The labels and values of selectors that one such plan compares with Workloads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +158,21 @@ class Gangs:
         if counting and len(waiting) > MOST_RULED:
             message = f"{len(waiting)} members of a gang with spread or anti-affinity wait: use at most {MOST_RULED}"
             return Refusal("TooComplex", message)
+        if counting and (compared := self._compared(waiting)) > MOST_COMPARED:
+            message = f"the gang's selectors compare {compared} labels of Workloads: use at most {MOST_COMPARED}, by fewer members or terms"
+            return Refusal("TooComplex", message)
         if ruled and len(waiting) <= MOST_RULED:
             chosen = self._one_by_one(waiting)
             if counting or len(chosen) == len(waiting):
                 return chosen
         return self._together(waiting)
+
+    def _compared(self, waiting: list[Object]) -> int:
+        """Return what the selectors of these members, and of those beside them, are compared
+        with."""
+        others = [one.workload for one in self._places.beside(next(filter(counts_others, waiting), waiting[0]))]
+        all_ = [*others, *waiting]
+        return sum(map(selected, waiting)) * len(all_) + sum(selected(one, required=True) for one in all_) * len(waiting)
 
     def _together(self, waiting: list[Object]) -> dict[str, str] | Refusal:
         """Return a plan as a whole, in each class."""
@@ -177,8 +189,7 @@ class Gangs:
         demand first."""
         chosen: dict[str, str] = {}
         versions = self._free.versions()
-        wanted = [(member, found) for member in waiting if (found := self._scheduling.wanted(member)) is not None]
-        for member, _ in sorted(wanted, key=lambda one: -demand(one[1][1])):
+        for member in sorted(waiting, key=lambda member: -demand(requirements_of(member))):
             found = self._scheduling.wanted(member)
             host = self._free.best(*found) if found is not None else None
             if host is not None:

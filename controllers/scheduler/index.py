@@ -129,7 +129,7 @@ class HostIndex:
         """Return the values of the labels `keys`, which the rules look at, of all hosts that
         fit."""
         found: dict[str, set[str]] = {key: set() for key in keys}
-        for group in self._fitting(want, self._labels(want)):
+        for group in self._fitting(want, self._labels(want)) if found else ():
             for key, values in found.items():
                 if key in group.sample.labels:
                     values.add(group.sample.labels[key])

@@ -108,6 +108,17 @@ def required_terms(workload: Object) -> list[Object]:
     return list((placement.get("antiAffinity") or {}).get("required") or ())
 
 
+def selected(workload: Object, *, required: bool = False) -> int:
+    """Return the number of labels and values in the selectors of the Workload's placement.
+
+    With `required`, only those of its required anti-affinity count."""
+    placement = workload["spec"].get("placement") or {}
+    terms = required_terms(workload) if required else [*_spreads(placement), *required_terms(workload), *_preferred(placement)]
+    expressions = [one for term in terms for one in term["labelSelector"].get("matchExpressions") or ()]
+    labels = sum(len(term["labelSelector"].get("matchLabels") or ()) + 1 for term in terms)
+    return labels + sum(1 + len(one.get("values") or ()) for one in expressions)
+
+
 def rules_of(workload: Object, placed: Iterable[Placed], domains: Mapping[str, set[str]]) -> Rules:
     """Return what the Workload's placement means beside these Workloads of its namespace.
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from apiserver.client.objects import Object, name_of, namespace_of, uid_of
-from controllers.scheduler.placement import Placed
+from controllers.scheduler.placement import Placed, counts_others
 
 if TYPE_CHECKING:
     from apiserver.client.indexer import Store
@@ -58,9 +58,9 @@ class Places:
         return any(self._workloads.has("apart", namespace) for namespace in {namespace_of(one) for one in workloads})
 
     def beside(self, workload: Object) -> list[Placed]:
-        """Return the other Workloads of its namespace that count for the Workload: those with
-        rules, if it has none itself."""
-        index = "namespace" if workload["spec"].get("placement") else "apart"
+        """Return the other Workloads of its namespace that count for the Workload: those that keep
+        others away, if it counts none itself."""
+        index = "namespace" if counts_others(workload) else "apart"
         return [
             Placed(other, self._labels[host])
             for other in self._workloads.by_index(index, namespace_of(workload))

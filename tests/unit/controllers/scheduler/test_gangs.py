@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apiserver.client.indexer import Store
+from apiserver.client.objects import Object, key_of
+from controllers.cluster import WORKLOAD_INDEXERS
+from controllers.scheduler.cache import SchedulerCache
+from controllers.scheduler.fit import Candidate, Requirements
+from controllers.scheduler.gangs import MOST_RULED, Gangs, Refusal
+from controllers.scheduler.index import HostIndex
+from controllers.scheduler.places import Places
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BIG: dict[str, Any] = {"requirements": {"cpuCount": 32}}
 ON_A: dict[str, Any] = {"hostSelector": {"matchLabels": {"zone": "a"}}}
@@ -167,3 +179,57 @@ async def test_a_gang_without_quota_keeps_no_hosts_from_others() -> None:
                 clusters.management.put(WORKLOADS, workload(name, "team-b"))
             await eventually(lambda: all(clusters.phase(name, "team-b") == "Running" for name in others), 20)
             assert all(clusters.condition(name, "Bound")["status"] != "True" for name in members)
+
+
+WORST = [
+    {"topologyKey": f"rack{n}", "labelSelector": {"matchExpressions": [{"key": "k", "operator": "NotIn", "values": ["v"] * 16}]}}
+    for n in range(8)
+]
+
+
+def planned(*workloads: Object, wanting: Callable[[Object], tuple[str, Requirements] | None]) -> object:
+    """Return what a plan for the Workloads says, whose requirements `wanting` returns."""
+    store = Store(WORKLOAD_INDEXERS)
+    for one in workloads:
+        store.put(key_of(one), one)
+    gangs = Gangs(SimpleNamespace(wanted=wanting), SchedulerCache(), Places(store))
+    return gangs.make(workloads[0], workloads, set())
+
+
+def members(count: int, **spec: Any) -> list[Object]:
+    made = [workload(f"w{number}", gang={"name": "ring", "minAvailable": count}, **spec) for number in range(count)]
+    return [{**one, "metadata": {**one["metadata"], "uid": f"uid-{number}"}} for number, one in enumerate(made)]
+
+
+@pytest.mark.parametrize(("count", "terms", "reason"), [(MOST_RULED, 1, "GangWaits"), (8, 8, "GangWaits"), (MOST_RULED, 8, "TooComplex")])
+def test_selectors_that_compare_too_much_are_refused_before_they_do(count: int, terms: int, reason: str) -> None:
+    """Otherwise one plan would keep the process from everything else for a minute."""
+    looked = list[Object]()
+    refusal = planned(*members(count, placement={"antiAffinity": {"required": WORST[:terms]}}), wanting=looked.append)
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason == reason
+    assert len(looked) == (count if reason == "GangWaits" else 0), "each member is looked at once"
+
+
+def test_a_member_that_counts_nobody_is_not_compared_with_its_neighbours() -> None:
+    """Otherwise a plan for many members would cost the square of their number."""
+    store = Store(WORKLOAD_INDEXERS)
+    places = Places(store)
+    near, plain, apart = (
+        {**one, "spec": {"placement": placement}}
+        for one, placement in zip(members(3), ({"failureDomains": {"required": ["a"]}}, {}, APART), strict=True)
+    )
+    for one in (near, plain, apart):
+        store.put(key_of(one), one)
+        places.update(None, {"metadata": {"name": f"host-{key_of(one)}"}, "spec": {}, "status": {}})
+        places.assume(one, f"host-{key_of(one)}")
+    assert [one.workload for one in places.beside(near)] == [apart]
+    assert [one.workload for one in places.beside(apart)] == [near, plain]
+
+
+def test_domains_that_nobody_asks_for_are_not_looked_for() -> None:
+    index = HostIndex()
+    index.add(Candidate("h", {"rack": "a"}))
+    assert index.domains(Requirements("", ""), ()) == {}
+    assert index.scanned == 0
+    assert index.domains(Requirements("", ""), ("rack",)) == {"rack": {"a"}}
