@@ -25,7 +25,7 @@ from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import Requirements, requirements_of, too_complex
 from controllers.scheduler.gangs import Gangs, Refusal
-from controllers.scheduler.pending import AssumedBindings, Pending, Turns
+from controllers.scheduler.pending import LOOK_AT_QUOTA, AssumedBindings, FullQuotas, Pending, Turns
 from controllers.scheduler.placement import Rules, rules_of, spread_keys, topology_keys
 from controllers.scheduler.places import Places
 from controllers.workload.stalled import workload_conditions
@@ -39,10 +39,6 @@ REPEAT_MESSAGE, MESSAGES_PER_SECOND = 2.0, 50
 RULED_PER_SECOND = 50
 """How many Workloads of a namespace look for a host again in a second because another one moved."""
 LOOK_FOR_PINNED = 3.0
-LOOK_AT_QUOTA = 10.0
-"""The seconds until a Workload without room in its namespace's quota is tried again.
-
-Quotas are not watched."""
 OF_QUOTAS = ("exceeded quota", "status unknown for quota")
 """The phrases in a refusal by quota admission, which is about the namespace and not about the
 host."""
@@ -87,7 +83,7 @@ class Scheduler:
         that of all."""
         self._cluster, self._clock = cluster, LoopClock()
         self._free, self._pending, self._bound = SchedulerCache(), Pending(), AssumedBindings(self._clock)
-        self._places, self._turns = Places(cluster.workloads.store), Turns()
+        self._places, self._turns, self._full = Places(cluster.workloads.store), Turns(), FullQuotas(self._clock)
         self._gangs = Gangs(self, self._free, self._places)
         self._waking: set[str | None] = set()
         self._moved: set[str] = set()
@@ -128,10 +124,12 @@ class Scheduler:
             self._bound.forget(key)
             self._said.pop(key, None)
             self._turns.remove(key)
+            self._full.forget(key)
             self._gangs.drop(workload)
             if new is None:
                 self._places.forget(workload)
         elif old is None or old["spec"] != new["spec"] or not is_pending(old):
+            self._full.forget(key)
             if key not in self._pending:
                 self._pending.add(key)
             self._take_turn(key)
@@ -256,7 +254,7 @@ class Scheduler:
             kept = error.reason in ("NoHostFits", "GangWaits") and self._free.keeps_any()
             again = await self._say(key, workload, error) or (Result(requeue_after=self._repeat()) if kept else None)
             if isinstance(error, QuotaExceeded):
-                return again or Result(requeue_after=LOOK_AT_QUOTA)
+                return again or Result(requeue_after=self._full.seconds(key) or LOOK_AT_QUOTA)
             # Views are not watched, so a view that is required by name is looked up periodically.
             return again or (Result(requeue_after=LOOK_FOR_PINNED) if workload["spec"].get("hostRef") else None)
 
@@ -276,6 +274,8 @@ class Scheduler:
         if self._turns.waits(_group(workload), _priority(workload)) and not self._gangs.is_planned(key):
             self._turns.add(key, _group(workload), _priority(workload))
             return Result(requeue_after=SETTLE)
+        if not self._gangs.is_planned(key) and (full := self._full.refusal(key)) is not None:
+            return await self._bind_own(workload, class_, self._wanted(workload, class_), QuotaExceeded("QuotaExceeded", full))
         for _ in range(ATTEMPTS):
             want = self._wanted(workload, class_)
             planned = self._of_gang(workload)
@@ -283,6 +283,7 @@ class Scheduler:
                 if await self._post(workload, planned or self._choose(key, class_, want)):
                     return None
             except QuotaExceeded as error:
+                self._full.add(key, error.message())
                 if planned is not None:
                     self._put_off(workload, error)
                 return await self._bind_own(workload, class_, want, error)

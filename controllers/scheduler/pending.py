@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
+
+from controllers.runtime.controller import tenant_of
 
 if TYPE_CHECKING:
     from apiserver.client.clock import Clock
 
+LOOK_AT_QUOTA, TRIES_PER_SECOND = 10.0, 5
+"""The least seconds until a Workload without room in its namespace's quota is tried again, and the
+tries of a namespace in a second. Quotas are not watched."""
 ASSUMED_FOR = 30.0
 """The seconds after which the event of a binding is not expected any more."""
 
@@ -117,3 +122,39 @@ class AssumedBindings:
             self.forget(key)
             return 0.0
         return left
+
+
+class FullQuotas:
+    """Workloads to which the quota of their namespace has refused a host.
+
+    The server counts the namespace for each try. So the more of a namespace there are, the longer
+    each of them waits for the next one, whatever wakes it."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._refused: dict[str, tuple[float, str]] = {}
+        self._count: Counter[str] = Counter()
+
+    def add(self, key: str, message: str) -> None:
+        """Add a Workload that was just refused."""
+        if key not in self._refused:
+            self._count[tenant_of(key)] += 1
+        wait = max(LOOK_AT_QUOTA, self._count[tenant_of(key)] / TRIES_PER_SECOND)
+        self._refused[key] = self._clock.time() + wait, message
+
+    def forget(self, key: str) -> None:
+        """Remove a Workload that has changed, or does not wait any more."""
+        if self._refused.pop(key, None) is not None:
+            self._count[tenant_of(key)] -= 1
+            if not self._count[tenant_of(key)]:
+                del self._count[tenant_of(key)]
+
+    def seconds(self, key: str) -> float:
+        """Return the seconds until the Workload is tried again without a reason."""
+        return max(0.0, self._refused.get(key, (0.0, ""))[0] - self._clock.time())
+
+    def refusal(self, key: str) -> str | None:
+        """Return why the Workload is not tried now, or None. A few are tried whenever they are
+        woken."""
+        few = self._count[tenant_of(key)] <= LOOK_AT_QUOTA * TRIES_PER_SECOND
+        return None if few or not self.seconds(key) else self._refused[key][1]

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +19,11 @@ from tests.unit.controllers.clusters import CLASSES, HOSTS, NAMESPACES, WORKLOAD
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from apiserver.client.client import Client
 
+Hook = Callable[[FakeApi, Any, Any, Any], Awaitable[Any]]
 CHOSEN_FOR: dict[str, Any] = {
     "metadata": {"name": "w", "namespace": "a", "uid": "u", "generation": 3},
     "spec": {"requirements": {"cpuCount": 1}},
@@ -51,12 +58,47 @@ async def test_a_host_that_a_quota_refuses_to_one_namespace_is_found_by_another(
         await answer.wait()
         raise Failure(403, "Forbidden", "exceeded quota: small")
 
+    async with scheduling(api, client, bind) as scheduler:
+        api.put(HOSTS, host("h0"))
+        api.put(WORKLOADS, workload("w"))
+        await asyncio.wait_for(asked.wait(), 20)
+        await eventually(lambda: not scheduler._waking)
+        api.put(WORKLOADS, workload("x", "team-b"))
+        await eventually(lambda: api.get(WORKLOADS, "x", "team-b")["status"]["conditions"][0]["reason"] == "NoHostFits")
+        answer.set()
+        await asyncio.wait_for(bound.wait(), 20)
+
+
+async def test_many_workloads_without_quota_are_not_all_tried_whenever_a_host_becomes_free(api: FakeApi, client: Client) -> None:
+    """Their tries are the controllers' requests, which no limit for the tenant holds back."""
+    tries, names = Counter[str](), [f"w{number}" for number in range(60)]
+
+    async def full(api: FakeApi, request: Any, address: Any, body: Any) -> Any:
+        tries[address[2]] += 1
+        raise Failure(403, "Forbidden", "exceeded quota: small")
+
+    async with scheduling(api, client, full) as scheduler:
+        for name in names:
+            api.put(HOSTS, host(f"of-{name}"))
+            api.put(WORKLOADS, workload(name))
+        await eventually(lambda: tries.keys() == set(names))
+        await eventually(lambda: not scheduler._waking and scheduler.controller.queue.idle)
+        before = tries.total()
+        for number in range(1, 6):
+            api.put(HOSTS, host(f"h{number}"))
+            await eventually(partial(scheduler._cluster.hosts.store.get, f"h{number}"))
+            await eventually(lambda: not scheduler._waking)
+            await eventually(lambda: scheduler.controller.queue.idle)
+        assert tries.total() < before + 2 * len(names)
+
+
+@asynccontextmanager
+async def scheduling(api: FakeApi, client: Client, bind: Hook) -> AsyncIterator[Scheduler]:
+    """Run only a scheduler, for two namespaces."""
     api.hooks = {"POST workloads/binding": bind}
     for name in ("team-a", "team-b"):
         api.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": name}, "status": {"phase": "Active"}})
     api.put(CLASSES, workload_class())
-    api.put(HOSTS, host("h0"))
-    api.put(WORKLOADS, workload("w"))
     cluster, manager = connect(client), Manager()
     for informer in cluster.informers:
         manager.informer(informer)
@@ -64,12 +106,8 @@ async def test_a_host_that_a_quota_refuses_to_one_namespace_is_found_by_another(
     manager.add(scheduler := Scheduler(cluster))
     task = asyncio.ensure_future(manager.run())
     try:
-        await asyncio.wait_for(asked.wait(), 20)
-        await eventually(lambda: not scheduler._waking)
-        api.put(WORKLOADS, workload("x", "team-b"))
-        await eventually(lambda: api.get(WORKLOADS, "x", "team-b")["status"]["conditions"][0]["reason"] == "NoHostFits")
-        answer.set()
-        await asyncio.wait_for(bound.wait(), 20)
+        await asyncio.wait_for(manager.started.wait(), 20)
+        yield scheduler
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

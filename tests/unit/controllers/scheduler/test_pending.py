@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controllers.scheduler.pending import ASSUMED_FOR, AssumedBindings, Pending, Turns
+from controllers.scheduler.pending import ASSUMED_FOR, LOOK_AT_QUOTA, TRIES_PER_SECOND, AssumedBindings, FullQuotas, Pending, Turns
 from tests.unit.controllers.fakeclock import FakeClock
 
 
@@ -56,3 +56,24 @@ def test_the_turn_is_of_the_highest_priority_in_the_group() -> None:
     assert not turns.waits(group, -9)
     assert not turns._keys
     assert not turns._heaps
+
+
+def test_the_more_workloads_a_quota_refuses_the_less_often_each_is_tried() -> None:
+    clock = FakeClock()
+    full = FullQuotas(clock)
+    full.add("a/1", "full")
+    assert (full.refusal("a/1"), full.seconds("a/1")) == (None, LOOK_AT_QUOTA), "a single one is tried whenever it is woken"
+    many = int(10 * LOOK_AT_QUOTA * TRIES_PER_SECOND)
+    for number in range(many):
+        full.add(f"b/{number}", "full")
+    last = f"b/{many - 1}"
+    assert (full.refusal(last), full.seconds(last)) == ("full", 10 * LOOK_AT_QUOTA)
+    assert (full.refusal("a/1"), full.refusal("b/new")) == (None, None)
+    clock.advance(10 * LOOK_AT_QUOTA)
+    assert full.refusal(last) is None
+    full.add(last, "full")
+    for number in range(many):
+        full.forget(f"b/{number}")
+    assert (full.refusal(last), full.seconds(last)) == (None, 0.0)
+    full.add(last, "full")
+    assert full.seconds(last) == LOOK_AT_QUOTA
