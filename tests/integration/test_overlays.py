@@ -8,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,8 +149,11 @@ def test_a_server_for_the_wrong_overlay_says_so(overlay: Overlay, tmp_path: Path
             unverified = ssl._create_unverified_context()
 
             def told() -> str:
-                with urllib.request.urlopen(url, context=unverified, timeout=10) as answer:
-                    return "\n".join(line for line in answer.read().decode().splitlines() if line.startswith("[!]"))
+                try:
+                    with urllib.request.urlopen(url, context=unverified, timeout=10) as answer:
+                        return "\n".join(line for line in answer.read().decode().splitlines() if line.startswith("[!]"))
+                except urllib.error.HTTPError:  # the server is not ready yet
+                    return ""
 
             assert "manifests/overlays/beside-bmo" in eventually(told)
         finally:
