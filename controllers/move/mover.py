@@ -221,9 +221,7 @@ class Mover:
         if ADOPTS not in annotations_of(workload):
             raise Blocked(f"it has no predecessor there: the host {host['name']} would have to be released, which is not a move")
         await self._copy_secrets(workload)
-        view = await self._view(self._target, host["name"])
-        resource = await kinds.served_views(self._target)
-        await self._target.patch(resource, host["name"], plan.giving_back_patch(view, workload), self._namespace)
+        await self._until(lambda: self._given_back(workload, host), f"the host {host['name']} to stay as it was read")
         for keeper in (await self._target.list_all(kinds.WORKLOADS, self._namespace))[0]:
             has = ((keeper.get("status") or {}).get("host") or {}).get("uid") == host["uid"]
             if has and (patch := plan.reset_consumer_patch(keeper)):
@@ -231,6 +229,22 @@ class Mover:
         self._reporter.say(f"{name}: given back")
         await self._source.delete(kinds.WORKLOADS, name, self._namespace, uid=uid_of(workload))
         await self._gone(name)
+
+    async def _given_back(self, workload: Object, host: Object) -> bool:
+        """Give the host back in the state last seen.
+
+        Returns False if it changed in between, as it does whenever its hardware cluster reports."""
+        view = await self._view(self._target, host["name"])
+        if labels_of(view).get(TAKEN_BY) != uid_of(workload):
+            raise Blocked(f"the host {host['name']} is not its own any more: look at the Workloads there")
+        resource = await kinds.served_views(self._target)
+        try:
+            await self._target.patch(resource, host["name"], plan.giving_back_patch(view, workload), self._namespace)
+        except ApiException as error:
+            if not error.conflict:
+                raise
+            return False
+        return True
 
     async def _gone(self, name: str) -> None:
         async def gone() -> bool:

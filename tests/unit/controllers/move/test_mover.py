@@ -43,12 +43,30 @@ async def clusters(folder: Path) -> AsyncIterator[tuple[Hardware, ManagementClus
         yield hardware, source, target, maker
 
 
+class Disturbed(MortalClient):
+    """Let the first host change just before the command writes to it."""
+
+    disturbed = False
+
+    async def request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        if method == "PATCH" and "/baremetalhosts/" in path and not self.disturbed:
+            self.disturbed = True
+            await super().request(method, path, **{**more, "body": {"metadata": {"annotations": {"example.com/reported": "again"}}}})
+        return await super().request(method, path, **more)
+
+
 async def move(
-    source: ManagementCluster, target: ManagementCluster, *, lives: int = 0, said: Lines | None = None, **options: Any
+    source: ManagementCluster,
+    target: ManagementCluster,
+    *,
+    lives: int = 0,
+    said: Lines | None = None,
+    client_type: type[MortalClient] = MortalClient,
+    **options: Any,
 ) -> Summary:
     """Run the command once."""
     left = [lives]
-    clients = [MortalClient(cluster.config("admin", "system:masters")) for cluster in (source, target)]
+    clients = [client_type(cluster.config("admin", "system:masters")) for cluster in (source, target)]
     for client in clients:
         client.lives = left
     async with clients[0] as current, clients[1] as other:
@@ -68,6 +86,18 @@ async def provisioned(source: ManagementCluster) -> None:
     await source.secret("boot", userData="#cloud-config")
     await source.create("w", userData={"name": "boot"})
     await eventually(lambda: running(source))
+
+
+async def test_a_host_that_changes_meanwhile_is_given_back(tmp_path: Path) -> None:
+    async with clusters(tmp_path) as (hardware, source, target, _):
+        await provisioned(source)
+        await move(source, target)
+        await eventually(lambda: running(target))
+        summary = await move(target, source, client_type=Disturbed)
+        assert summary.moved == ["w"]
+        await eventually(lambda: running(source))
+        assert (await source.view())["metadata"]["annotations"]["example.com/reported"] == "again"
+        assert hardware.bmo.log == [("h1", "http://images.example/os")]
 
 
 async def test_there_and_back_killed_after_every_write(tmp_path: Path) -> None:
