@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 
@@ -216,3 +216,17 @@ async def management_clusters(folder: Path) -> AsyncIterator[ManagementClusters]
     """Yield a factory of management clusters, which all end with it."""
     async with AsyncExitStack() as stack:
         yield ManagementClusters(folder, stack)
+    await _all_closed()
+
+
+async def _all_closed() -> None:
+    """Wait until the sockets of all connections are closed.
+
+    A cluster that is ended may be in the middle of a handshake with another one. If the loop ends
+    first, the garbage collector finds an open transport in a later test, and fails that one."""
+    loop = asyncio.get_running_loop()
+    transports = cast("Any", loop)._transports
+    deadline = loop.time() + 60
+    while any(one.get_extra_info("socket").fileno() != -1 for one in list(transports.values())):
+        assert loop.time() < deadline, f"still open: {list(transports.values())}"
+        await asyncio.sleep(0.01)
