@@ -80,6 +80,7 @@ MANAGEMENT_CONTROLLERS = (
     # (manifests/components/all-secrets).
     Rule(CORE, ("secrets",), ("get", "watch")),
     Rule(CORE, ("events",), ("create", "update", "patch")),
+    Rule(("batch",), ("cronjobs",), ("list",), "metal3-workloads-system"),
 )
 # See manifests/hardware/rbac.yaml.
 HARDWARE_PROVIDER = (

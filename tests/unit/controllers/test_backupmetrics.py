@@ -67,3 +67,10 @@ async def test_a_missing_right_is_logged_once(caplog: pytest.LogCaptureFixture) 
     cluster.found = ApiException(403, "Forbidden", "cronjobs.batch is forbidden")
     await metrics.look()
     assert len(caplog.records) == 2
+
+
+async def test_a_cluster_without_cronjobs_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    cluster = Cluster()
+    cluster.found = ApiException(404, "NotFound", "the server could not find the requested resource")
+    await BackupMetrics(cast("Any", cluster), "system").look()
+    assert caplog.records == []

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MANIFESTS = Path(__file__).parents[4] / "manifests"
 TENANT = UserInfo("tenant-a", groups=(f"{policy.TENANT_PREFIX}tenant-a", policy.EVERYBODY))
 WORKLOADS = "/apis/workload.metal3.io/v1alpha1"
+CONTROLLERS = ("metal3-workloads-controllers", "metal3-workloads-secrets", "metal3-workloads-controllers:backups")
 
 
 def ask(verb: str, path: str) -> RequestInfo:
@@ -96,7 +97,7 @@ def test_the_rules_are_those_of_the_manifests() -> None:
     # tenant-a` is a convenience.
     assert _ours(policy.TENANT) == tenant | {("", "namespaces", "get")}
     assert _ours(policy.ANYBODY) == _granted(_rules("base/tenant-roles.yaml", "metal3-workloads-classes-viewer"))
-    roles = [_rules("base/controllers-rbac.yaml", name) for name in ("metal3-workloads-controllers", "metal3-workloads-secrets")]
+    roles = [_rules("base/controllers-rbac.yaml", name) for name in CONTROLLERS]
     assert _ours(policy.MANAGEMENT_CONTROLLERS) == _granted(*roles)
     assert _ours(policy.HARDWARE_PROVIDER) == _granted(_rules("hardware/rbac.yaml", "metal3-workloads"))
 
