@@ -3,16 +3,11 @@ survives its set."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
+from hack.demos import command
 from hack.demos.story import Story
-from tests.integration import running
 from tests.integration.running import ADMIN, OWNER, Running, eventually
 
 TENANT, SET = "a", "db"
@@ -27,29 +22,8 @@ Object = dict[str, Any]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Bring everything up, run the demonstration, and take everything down. Return the exit
-    code."""
-    parser = argparse.ArgumentParser(prog="hack/demo-batch", description=__doc__)
-    parser.add_argument("--dir", type=Path, help="a new folder for the clusters; it is kept")
-    options = parser.parse_args(arguments)
-    scratch = None if options.dir else tempfile.mkdtemp(prefix="demo-batch-")
-    folder = options.dir or Path(str(scratch)) / "clusters"
-    try:
-        return _run(folder)
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _run(folder: Path) -> int:
-    try:
-        tell(running.start(folder, "--hosts", "3", "--tenants", TENANT, "--bmo-speed", "0.02", "--fsync", "off"))
-    except (AssertionError, RuntimeError) as error:
-        print(f"\nfailed: {error}", file=sys.stderr)
-        return 1
-    finally:
-        running.stop(folder)
-    return 0
+    """Run the demonstration on clusters of its own. Return the exit code."""
+    return command.run(arguments, tell, "--hosts", "3", "--tenants", TENANT, name="batch", description=__doc__)
 
 
 def tell(cluster: Running) -> None:

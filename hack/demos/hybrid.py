@@ -3,19 +3,14 @@ only a label that distinguishes them."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import shutil
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
+from hack.demos import command
 from hack.demos.consumers import Machines as Consumers
 from hack.demos.story import Story
 from hack.kubevirt.install import NAMESPACE, Machines
 from tests.clients.identities import WATCHES_HOSTS, service_account
-from tests.integration import running
 from tests.integration.running import ADMIN, OWNER, Running, eventually
 
 TENANT = "a"
@@ -27,29 +22,8 @@ Object = dict[str, Any]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Bring everything up, run the demonstration, and take everything down. Return the exit
-    code."""
-    parser = argparse.ArgumentParser(prog="hack/demo-hybrid", description=__doc__)
-    parser.add_argument("--dir", type=Path, help="a new folder for the clusters; it is kept")
-    options = parser.parse_args(arguments)
-    scratch = None if options.dir else tempfile.mkdtemp(prefix="demo-hybrid-")
-    folder = options.dir or Path(str(scratch)) / "clusters"
-    try:
-        return _run(folder)
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _run(folder: Path) -> int:
-    try:
-        tell(running.start(folder, "--hosts", "2", "--tenants", TENANT, "--bmo-speed", "0.02", "--fsync", "off"))
-    except (AssertionError, RuntimeError) as error:
-        print(f"\nfailed: {error}", file=sys.stderr)
-        return 1
-    finally:
-        running.stop(folder)
-    return 0
+    """Run the demonstration on clusters of its own. Return the exit code."""
+    return command.run(arguments, tell, "--hosts", "2", "--tenants", TENANT, name="hybrid", description=__doc__)
 
 
 def tell(cluster: Running) -> None:

@@ -3,15 +3,11 @@ use the gateway as their kube-apiserver."""
 
 from __future__ import annotations
 
-import argparse
-import shutil
-import sys
-import tempfile
 from pathlib import Path
 
+from hack.demos import command
 from hack.demos.consumers import Machines as Consumers
 from hack.demos.story import Story
-from tests.integration import running
 from tests.integration.running import ADMIN, Running, eventually
 
 TENANTS = ("a", "b")
@@ -20,23 +16,8 @@ BMH, REAL = "baremetalhosts", ("baremetalhosts.metal3.io", "-n", "metal3")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Bring everything up, run the demonstration, and take everything down. Return the exit
-    code."""
-    parser = argparse.ArgumentParser(prog="hack/demo-one-cluster", description=__doc__)
-    parser.add_argument("--dir", type=Path, help="a new folder for the cluster; it is kept")
-    options = parser.parse_args(arguments)
-    scratch = None if options.dir else tempfile.mkdtemp(prefix="demo-one-cluster-")
-    folder = options.dir or Path(str(scratch)) / "cluster"
-    try:
-        tell(running.start(folder, "--one-cluster", "--hosts", str(HOSTS), "--bmo-speed", "0.02", "--fsync", "off"))
-    except (AssertionError, RuntimeError) as error:
-        print(f"\nfailed: {error}", file=sys.stderr)
-        return 1
-    finally:
-        running.stop(folder)
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-    return 0
+    """Run the demonstration on clusters of its own. Return the exit code."""
+    return command.run(arguments, tell, "--one-cluster", "--hosts", str(HOSTS), name="one-cluster", description=__doc__)
 
 
 def tell(cluster: Running) -> None:
