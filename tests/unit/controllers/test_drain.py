@@ -146,5 +146,6 @@ async def test_a_dry_run_changes_nothing_and_a_host_that_is_gone_is_free(tmp_pat
 
 
 async def _all_free(cluster: Any, count: int) -> bool:
+    """Return whether so many hosts are free and offered: their controllers write nothing more."""
     hosts = (await cluster.admin.list_all(kinds.HOSTS))[0]
-    return len(hosts) == count and all((one.get("status") or {}).get("phase") == "Available" for one in hosts)
+    return len(hosts) == count and all((one.get("status") or {}).get("phase") == "Available" and one["spec"].get("offers") for one in hosts)
