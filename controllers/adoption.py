@@ -1,7 +1,7 @@
 """Define the options and the result of an adoption.
 
-An adoption gives hosts that their owner uses to tenants, as they run. Each provider knows what has
-to be recorded on its machines, and carries the adoption out.
+An adoption gives tenants hosts that their owner uses, without stopping what runs on them. Each
+provider knows what to record on its machines, and carries the adoption out.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from controllers.resumable import Blocked, RunOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(RunOptions):
-    """What to adopt.
+    """Select what to adopt.
 
-    `hosts` are names of real hosts, as NAME or NAMESPACE/NAME. Without names, all hosts are meant
-    that consumers of the namespace have. `workload` is the name of the Workload, by default the
-    host's. The timeout is for each host."""
+    `hosts` are names of real hosts, as NAME or NAMESPACE/NAME. Without names, the adoption takes
+    all hosts that consumers of the namespace have. `workload` is the name of the Workload, by
+    default the name of the host. `timeout` is in seconds, for each host."""
 
     namespace: str
     hosts: Sequence[str] = ()
@@ -31,8 +31,8 @@ class Options(RunOptions):
 
 @dataclass(slots=True)
 class Summary:
-    """The result, by the names of the hosts. `waiting` are those whose consumer has not taken them
-    over yet."""
+    """List the outcome of each host, by the host's name. `waiting` has the hosts whose consumer has
+    not taken them over yet."""
 
     done: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)

@@ -24,13 +24,13 @@ CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob")
 SELECTOR = "app.kubernetes.io/part-of=metal3-workloads,app.kubernetes.io/component in (backup,etcd-backup)"
 """The labels of the CronJobs in manifests/components/backup and manifests/etcd-backup."""
 SECONDS = 30.0
-"""The seconds between two looks."""
+"""The seconds between two reads of the CronJobs."""
 NAME = "metal3_workloads_backup_last_success_timestamp_seconds"
 
 
 class BackupMetrics(Collector):
-    """The times of the last backups. While the cluster does not answer, they are those of the last
-    look."""
+    """Export the time of each CronJob's last backup. While the cluster does not answer, the times
+    are those that were read last."""
 
     def __init__(self, client: Client, namespace: str) -> None:
         self._client, self._namespace = client, namespace
@@ -38,7 +38,7 @@ class BackupMetrics(Collector):
         self._complaint = ""
 
     async def run(self) -> None:
-        """Look at the CronJobs until cancelled."""
+        """Read the CronJobs every SECONDS until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(SECONDS)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from controllers.providers.base import ProviderHost
 
 TENANTS = ("Claimed", "NotReady", "Orphaned", "Quarantined", "Releasing")
-"""The reasons for which a host that a tenant has left may be out of use because of that."""
+"""The reasons in Host.status that a tenant may have caused on a host that it has left."""
 PASSING = ("Claimed", "NotReady", "Releasing")
-"""The reasons that end by themselves: the state of the host is not known yet."""
+"""Those of TENANTS that end by themselves: the state of the host is not known yet."""
 
 
 def charge_key(host: Object) -> list[str]:
@@ -38,18 +38,20 @@ def is_settling(host: Object, workload: Object) -> bool:
 
 
 def is_over(host: Object, status: Object) -> bool:
-    """Return whether the server must receive an unchanged status, because it ends the charge.
+    """Return whether an unchanged status must be written, because the server ends the charge on
+    receipt.
 
-    The report was then faster than the release."""
+    This is the case when the report came before the release."""
     charged = host["spec"].get("chargedTo") and not host["spec"].get("claimRef")
     return bool(charged) and bool(status.get("available")) and not status.get("dirtyFor")
 
 
 def ends(host: Object, reported: ProviderHost, namespace: Callable[[str], Object | None] | None = None) -> bool:
-    """Return whether the host is out of use for a reason other than the tenant.
+    """Return whether the charge of the host ends.
 
-    Such reasons are the owner's will, a fault, or another consumer. `namespace` returns the
-    namespace that has a name now: a deleted namespace is not charged."""
+    It ends when the host is out of use for a reason that the tenant did not cause: the owner's
+    will, a fault, or another consumer. `namespace(name)` returns the Namespace that has the name
+    now, or None: a deleted namespace is not charged."""
     charge = host["spec"].get("chargedTo")
     if charge and not host["spec"].get("claimRef") and namespace is not None and _is_gone(charge, namespace(charge["namespace"])):
         return True

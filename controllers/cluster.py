@@ -1,4 +1,4 @@
-"""Hold what all controllers share: one client, one informer per kind, one events recorder."""
+"""Hold what all controllers share: one client, one informer per kind, one event recorder."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Cluster:
     async def patch_status(self, resource: Resource, obj: Object, changes: Object) -> Object:
         """Merge-patch the status if that changes anything. Return the resulting object.
 
-        The patch has the resourceVersion, because the server may have removed a Workload's host,
-        and with it the phase, in between."""
+        The patch has the resourceVersion, because the server may remove a Workload's host and phase
+        between the read and this write."""
         current = obj.get("status") or {}
         different = {key: value for key, value in changes.items() if current.get(key) != value}
         if not different:
@@ -113,7 +113,7 @@ def _follow_secrets(cluster: Cluster) -> None:
 
 
 def _differing(of: Callable[[Object], list[str]], old: Object | None, new: Object | None) -> set[str]:
-    """Return the elements that only one of the two states has."""
+    """Return the elements that `of` returns for only one of the two states."""
     return set(of(old) if old is not None else ()) ^ set(of(new) if new is not None else ())
 
 
@@ -174,8 +174,8 @@ def _class_of(obj: Object) -> list[str]:
 def _set_of(workload: Object) -> list[str]:
     """Return the namespace and the uid of the set that controls the Workload.
 
-    A tenant may name any uid as the controller, but has only members of its own namespace by
-    that."""
+    A tenant may name any uid as the controller. The namespace in the key keeps such a Workload from
+    the sets of other namespaces."""
     owner = controlling_set(workload)
     return [f"{namespace_of(workload)}/{owner['uid']}"] if owner is not None else []
 
@@ -186,7 +186,8 @@ def _claim_keys(host: Object) -> list[str]:
 
 
 def _namespaces_of(host: Object) -> list[str]:
-    """Return the names of the namespaces that have the Host, or whose data or claim it holds."""
+    """Return the namespaces that claim the Host, that it is charged to, or whose data or held claim
+    it has."""
     spec, status = host["spec"], host.get("status") or {}
     found = [(owner or {}).get("namespace") for owner in (spec.get("claimRef"), spec.get("chargedTo"), status.get("held"))]
     return sorted({name for name in (*found, status.get("dirtyFor")) if name})

@@ -23,10 +23,9 @@ from controllers.resumable import Blocked, RunOptions
 from controllers.runtime.conditions import find_condition
 
 DRAINED, GONE, HELD, RELEASING = "Drained", "Gone", "Held", "Releasing"
-"""The states of a host that is being drained: not claimed, not existing any more, claimed, or being
-emptied."""
+"""The states of a host that is being drained: not claimed, deleted, claimed, or being emptied."""
 HOLDING = ("ExternallyProvisioned", "Held", "InUse", "Orphaned")
-"""The reasons of an unclaimed host that is in use."""
+"""The reasons in the status of an unclaimed host that is in use."""
 ENDED = (DRAINED, GONE)
 POLL = 0.5
 """The seconds between two looks at the hosts that are not drained yet."""
@@ -34,14 +33,14 @@ POLL = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(RunOptions):
-    """Which hosts to drain, as objects. The timeout is for all together."""
+    """Select the Hosts to drain, as objects. `timeout` is in seconds, for all of them together."""
 
     hosts: Sequence[Object]
 
 
 def chosen(hosts: Sequence[Object], names: Iterable[str]) -> list[Object]:
-    """Return the Hosts of these names, each once. Raises Blocked for a name of none or of
-    several."""
+    """Return the Hosts of these names, each once. Raises Blocked for a name that no Host or several
+    have."""
     found = [_one(hosts, name) for name in dict.fromkeys(names)]
     return list({uid_of(host): host for host in found}.values())
 
@@ -57,9 +56,10 @@ def _one(hosts: Sequence[Object], name: str) -> Object:
 
 
 async def cordon(client: Client, host: Object, *, unschedulable: bool = True) -> Object:
-    """Set or remove the mark by which no Workload gets exactly this Host (same uid) any more.
+    """Set or remove spec.unschedulable of exactly this Host (same uid), which keeps Workloads off
+    it.
 
-    Returns the Host as it is then. The write may be repeated, also after a crash."""
+    Returns the Host as written. The write may be repeated, also after a crash."""
     if bool(host["spec"].get("unschedulable")) == unschedulable:
         return host
     value: Object = {"value": True} if unschedulable else {}
@@ -73,7 +73,7 @@ async def cordon(client: Client, host: Object, *, unschedulable: bool = True) ->
 async def drain(client: Client, options: Options, report: Callable[[list[Row]], None]) -> list[Row]:
     """Cordon the hosts, and wait until none of them is claimed any more.
 
-    `report` is called with all rows whenever one has changed. Returns the rows of the end."""
+    `report` is called with all rows whenever one has changed. Returns the final rows."""
     hosts = [host if options.dry_run else await cordon(client, host) for host in options.hosts]
     rows = [await _row(client, host) for host in hosts]
     report(rows)
@@ -95,8 +95,8 @@ def drained(rows: Iterable[Row]) -> bool:
 
 
 async def _looked(client: Client, host: Object, row: Row) -> Row:
-    """Return the host's row as it is now, or the last one if that is final or while the server does
-    not answer."""
+    """Return the host's present row. Return `row` if its state is final, or if the server does not
+    answer."""
     if row["state"] in ENDED:
         return row
     try:
@@ -126,7 +126,7 @@ def progress(host: Object, workload: Object | None) -> Row:
 
 
 def _claimed(host: Object, claim: Object, workload: Object | None) -> tuple[str, str, str]:
-    """Return the state of a host that a Workload has, what is so, and what would free it."""
+    """Return the state of a claimed host, the reason for it, and what would free the host."""
     told = (host.get("status") or {}).get("message") or ""
     if workload is None:
         abandoned = find_condition((host.get("status") or {}).get("conditions"), ABANDONED) or {}

@@ -68,7 +68,8 @@ def _host_row(host: Object) -> Row:
 
 
 def _state(host: Object) -> str:
-    """Return why the host cannot be claimed, and that it is cordoned, too."""
+    """Return the reason why the host cannot be claimed, followed by CORDONED if it is also
+    cordoned."""
     reason = unavailable_reason(host) or "Available"
     return f"{reason},{CORDONED}" if host["spec"].get("unschedulable") and reason != CORDONED else reason
 
@@ -78,8 +79,10 @@ def _uncordon(host: Object) -> str:
 
 
 def troubled(workloads: Iterable[Object]) -> list[Row]:
-    """Return a row for each Workload that is not ready for another reason than an ordinary step, by
-    its key."""
+    """Return a row for each Workload that needs attention, sorted by key.
+
+    A Workload that is not ready because of an ordinary step, such as its installation, needs
+    none."""
     rows = (_trouble(workload) for workload in workloads if not deleting(workload))
     return sorted((row for row in rows if row is not None), key=lambda row: str(row["workload"]))
 
@@ -95,12 +98,12 @@ def _trouble(workload: Object) -> Row | None:
 
 _UNTOLD = {"status": "False", "reason": "NotReported", "message": "nothing is reported yet: the controllers may be away"}
 _ORDINARY = ("Deprovisioning", "PowerChanging", "PoweredOff", "Provisioning", "Releasing")
-"""The reasons of a Workload that is not ready, and needs no help."""
+"""The reasons of a Workload that is not ready and needs no attention."""
 
 
 def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
-    """Return why the Workload is as it is, and for one that waits what keeps each host of its class
-    from it."""
+    """Return the reason for the Workload's phase. If the Workload waits for a host, also return
+    what keeps each host of its class from it."""
     status = workload.get("status") or {}
     conditions = status.get("conditions")
     told = find_condition(conditions, "Stalled") or find_condition(conditions, "Ready") or {}
@@ -129,8 +132,7 @@ def _lease(status: Object) -> str:
 def why_not(host: Object, workload: Object, namespace_uid: str) -> Row:
     """Return why a waiting Workload does not get the host, and what would change that.
 
-    The size and labels of a host that is in use count too: it may be free later, and still not
-    fit."""
+    A host that is in use is compared as well: when it becomes free, it may still not fit."""
     if not (host.get("status") or {}).get("report"):
         return {"why": "is not reported by its source yet", "to_free": ""}
     want = replace(requirements_of(workload, namespace_uid), rules=rules_of(workload, [], {}))
@@ -160,7 +162,7 @@ def _to_free(host: Object) -> str:
 
 
 def claims(host: Object) -> list[Row]:
-    """Return the claims of the host, the latest first. A present one that is not recorded is one of
+    """Return the claims of the host, the latest first. A present claim without a record was made by
     an earlier version."""
     recorded = list((host.get("status") or {}).get("history") or ())
     claim = host["spec"].get("claimRef")

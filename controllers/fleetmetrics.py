@@ -1,7 +1,8 @@
 """Measure the fleet: hosts by class and state, Workloads by phase, and how long things take.
 
-The counts follow the informers' events, so that a scrape costs nothing per host. Labels are classes,
-which the owner creates, and words of this project. A class that a tenant invents has the label "".
+The counts follow the informers' events, so that a scrape costs nothing per host. Labels are names
+of classes, which the owner creates, and fixed words. The name of a class that does not exist, which
+a tenant may write, becomes the label "".
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.
 UNSCHEDULED = "Unscheduled"
 """The reason of a Workload that the scheduler has not looked at yet."""
 REASONS = 32
-"""The number of reasons that are labels. The rarest ones beyond share the label Other."""
+"""The most reasons that become labels. Rarer reasons share the label Other."""
 
 Key = TypeVar("Key", bound=tuple[str, ...])
 Waiting = tuple[str, str, float]
@@ -65,7 +66,8 @@ class FleetMetrics(Collector):
             self._connected.pop(name_of(old or {}), None)
             return
         self._connected[name_of(new)] = is_connected(new)
-        # A counter that appears with its first failure has no increase.
+        # Create each counter at zero: PromQL's increase() misses the first failure of a counter
+        # that appears with it.
         for counter in (self._failures, self._lost):
             counter.labels(name_of(new))
 
@@ -122,7 +124,8 @@ class FleetMetrics(Collector):
     def _measure_start(self, uid: str, old: Object | None, new: Object, phase: str) -> None:
         """Observe the first Running of a Workload whose spec never changed.
 
-        One that is first seen as it is installed may have run before, but not often."""
+        A Workload that is first seen during its installation may have run before, but that is
+        rare."""
         if new["metadata"].get("generation", 1) != 1 or phase == "Stopped":
             self._starting.discard(uid)
         elif old is None and phase not in RAN_PHASES:
@@ -228,7 +231,7 @@ def _move(counts: Counts[tuple[str, str]], before: tuple[str, str] | None, after
 
 
 def _filled(counts: Counts[tuple[str, str]], classes: Iterable[str], words: Iterable[str]) -> dict[tuple[str, str], float]:
-    """Return the counts with 0 for what each class has none of."""
+    """Return the counts, with 0 for each word of which a class has no objects."""
     return {**dict.fromkeys(((name, word) for name in classes for word in words), 0.0), **counts}
 
 

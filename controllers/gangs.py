@@ -10,7 +10,7 @@ from apiserver.client.objects import Object, deleting
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How many members a gang has, how many of them have a host, and how many it needs at once."""
+    """Count the members of a gang, those that have a host, and those that it needs at once."""
 
     members: int
     hosts: int
@@ -18,12 +18,12 @@ class Standing:
 
     @property
     def missing(self) -> int:
-        """Return for how many more members there must be hosts before any of them gets one."""
+        """Return how many more members must get hosts at the same time."""
         return max(0, self.needed - self.hosts)
 
 
 def standing(members: Iterable[Object]) -> Standing:
-    """Return how a gang stands. Members that are being deleted do not count."""
+    """Return the counts of a gang. Members that are being deleted do not count."""
     staying = [member for member in members if not deleting(member)]
     hosts = sum(has_host(member) for member in staying)
     return Standing(len(staying), hosts, max((member["spec"]["gang"]["minAvailable"] for member in staying), default=0))

@@ -26,8 +26,8 @@ def holder_of(host: Object) -> tuple[str, str]:
 
 
 class Marks:
-    """Remembers the marks that were passed on, because a report with a mark may follow the next
-    decision."""
+    """Remember the marks that were passed on, because the report that shows a mark may arrive only
+    after the next decision."""
 
     def __init__(self) -> None:
         self._passed: dict[tuple[str, tuple[str, str]], frozenset[str]] = {}

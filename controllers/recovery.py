@@ -14,10 +14,10 @@ from controllers.resumable import RunOptions
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(RunOptions):
-    """What to recover.
+    """Select what to recover.
 
     Empty `namespaces` or `classes` mean all. `create` says whether lost Workloads are created
-    again. The timeout is for a Workload to have its host again."""
+    again. `timeout` is in seconds, for each Workload to have its host again."""
 
     namespaces: Collection[str] = ()
     classes: Collection[str] = ()
@@ -26,7 +26,7 @@ class Options(RunOptions):
 
 @dataclass(slots=True)
 class Summary:
-    """The result, as namespace/name of the Workloads."""
+    """List the Workloads by their outcome, as NAMESPACE/NAME."""
 
     recovered: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)

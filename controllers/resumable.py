@@ -21,7 +21,7 @@ class Reporter(Protocol):
     """Shows the progress of such a command."""
 
     def say(self, line: str) -> None:
-        """Show a line. It may quote what others wrote."""
+        """Show a line, which may contain text of other users."""
 
     def advance(self, done: int, total: int) -> None:
         """Show how many of all objects are done."""

@@ -39,7 +39,7 @@ LEASE = "metal3-workloads-controllers"
 
 
 class Health:
-    """Whether the controllers work.
+    """Tells whether the controllers work.
 
     `problem()` is None if they do, or if another replica leads and this one could take over."""
 
@@ -104,7 +104,7 @@ async def run_controllers(
     Raises BadConfig at once if the configuration cannot be used. Failures of the server are
     retried."""
     health, identity = health or Health(), replica()
-    # The audit log then shows which replica it was.
+    # The identity in the user agent shows in the audit log which replica sent a request.
     agent = f"metal3-workloads-controllers/{identity}"
     async with _client(management, context, agent, apiserver, view_group) as client:
 

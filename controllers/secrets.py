@@ -35,12 +35,12 @@ MOST_DELAY = 30.0
 """The longest delay between two attempts to watch, in seconds."""
 VALID = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 READER_ROLE = "metal3-workloads-secrets"
+"""The ClusterRole to bind in each namespace whose secrets are read."""
 _TOKENS = ("kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token")
 _KUBECONFIG = "-kubeconfig"
 _KEYS = ("-ca", "-cca", "-etcd", "-proxy", "-sa", "-apiserver-etcd-client")
 _CLUSTER_API = "cluster.x-k8s.io/secret"
 _CLUSTER_NAME = "cluster.x-k8s.io/cluster-name"
-"""The ClusterRole to bind in each namespace whose secrets are read."""
 
 
 class Secrets:

@@ -1,3 +1,4 @@
 """Implement commands that run controllers.
 
-They are found by entry point, and may combine parts of both packages."""
+The command line finds each command by its entry point. A command may import from both packages,
+apiserver and controllers."""

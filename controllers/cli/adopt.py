@@ -1,5 +1,5 @@
-"""Implement `metal3-workloads adopt`: give tenants hosts that their owner uses, while they run
-on."""
+"""Implement `metal3-workloads adopt`: give tenants hosts that their owner uses, without stopping
+them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from controllers.providers.base import BadClass, find_provider
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
-        "Gives real hosts that plain Metal3 or CAPM3 runs today to a namespace, as they run. A host without a consumer gets a Workload "
-        "that describes what runs on it. A host that a consumer has, such as a Metal3Machine, is shown to that consumer under the same "
-        "name where it moves to. Nothing is powered off, installed or wiped. With --undo, each host is given back as it was before. When "
-        "interrupted, run it again: it continues where it was."
+        "Gives a namespace real hosts that plain Metal3 or CAPM3 runs today, as they run. A host without a consumer gets a Workload "
+        "that describes what runs on it. A host that has a consumer, such as a Metal3Machine, appears under the same name in the "
+        "namespace that the consumer moves to. Nothing is powered off, installed or wiped. With --undo, each host is given back as it "
+        "was before. After an interruption, run the same command again: it continues where it stopped."
     )
     add_arguments(parser, cluster="the management cluster's owner", timeout=120.0)
     which = "real hosts, as NAME or NAMESPACE/NAME; by default those that consumers of the namespace have, or that it has adopted"
@@ -46,7 +46,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Adopt or give back. Raises UsageError."""
+    """Adopt the hosts, or give them back. Raises UsageError."""
     options = options_of(Options, arguments)
 
     async def adopt() -> Summary:

@@ -41,8 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     timing = Timing()
     for flag, default, what in (
-        ("lease-duration", timing.duration, "another replica takes over so long after the last renewal"),
-        ("renew-deadline", timing.renew_deadline, "give leadership up when it was not renewed for so long"),
+        ("lease-duration", timing.duration, "time after the last renewal at which another replica takes over"),
+        ("renew-deadline", timing.renew_deadline, "time without a renewal after which this replica gives up leadership"),
         ("retry-period", timing.retry, "time between attempts to take or renew the Lease"),
     ):
         parser.add_argument(
@@ -66,10 +66,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="serve /metrics on this port, over TLS, to users that may get it (ClusterRole metal3-workloads-metrics; default: nowhere)",
     )
     parser.add_argument(
-        "--metrics-bind-address", default="127.0.0.1", metavar="IP", help="address of the metrics' port (default: 127.0.0.1)"
+        "--metrics-bind-address", default="127.0.0.1", metavar="IP", help="address of the metrics port (default: 127.0.0.1)"
     )
     parser.add_argument(
-        "--metrics-cert-file", type=Path, metavar="FILE", help="its certificate and intermediates, PEM; self-made by default"
+        "--metrics-cert-file",
+        type=Path,
+        metavar="FILE",
+        help="certificate of the metrics port and intermediates, PEM; self-made by default",
     )
     parser.add_argument("--metrics-key-file", type=Path, metavar="FILE", help="the key of that certificate, PEM, unencrypted")
     add_tracing_flags(parser)
@@ -137,8 +140,8 @@ def _serve_metrics(arguments: argparse.Namespace, group: asyncio.TaskGroup) -> C
 
 
 async def _settle(health: Health) -> None:
-    """Exclude the objects read at the start from garbage collection, which would hold everything
-    up."""
+    """Exclude the objects read at the start from garbage collection, whose pauses grow with their
+    number."""
     await health.started.wait()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Implement `metal3-workloads cordon`: let no Workload get a host any more."""
+"""Implement `metal3-workloads cordon`: keep a host from new Workloads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMNS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WOR
 def configure(parser: argparse.ArgumentParser, *, unschedulable: bool = True) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
-        "Takes hosts out of service for new Workloads: none gets them, and no namespace is offered them. A Workload that has one keeps it."
+        "Takes hosts out of service: no new Workload gets them, and no namespace is offered them. A Workload that has such a host keeps it."
         if unschedulable
         else "Offers hosts again that `cordon` or `drain` has taken out of service."
     )
@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser, *, unschedulable: bool = True) ->
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Cordon or uncordon. Raises UsageError."""
+    """Cordon or uncordon the hosts, and print them. Raises UsageError."""
 
     async def write() -> list[Row]:
         async with client_of(arguments, "metal3-workloads-cordon") as client:

@@ -1,7 +1,7 @@
 """Implement `metal3-workloads dev`: run everything in one process, without a cluster.
 
-Two servers, the controllers and a simulated Baremetal Operator communicate over HTTP, as they would
-anywhere else.
+Two servers, the controllers and a simulated Baremetal Operator communicate over HTTP, as in a real
+installation.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ RENEW_BEFORE = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Options:
-    """The user's options. `ports` has the chosen port of each endpoint."""
+    """Hold the user's options. `ports` maps the name of each endpoint to its chosen port, 0 for a
+    free one."""
 
     hosts: int
     ports: dict[str, int]
@@ -151,13 +152,14 @@ async def _work(directory: Directory, authority: Authority, urls: dict[str, str]
 
 
 def _internal(authority: Authority, user: str, group: str, url: str) -> dict[str, Any]:
-    """Return a kubeconfig for one of our own parts."""
+    """Return a kubeconfig for a component of this project."""
     identity = authority.client(f"system:metal3-workloads:{user}", [group])
     return kubeconfig(user, identity, authority.pair.certificate, [Context("cluster", url)])
 
 
 def _write_files(directory: Directory, authority: Authority, urls: dict[str, str]) -> None:
-    """Write kubeconfigs for people, and the tour's examples if they do not exist yet."""
+    """Write the kubeconfigs of the owner and the tenants, and the tour's examples if they are
+    missing."""
     owner = [Context("management", urls["management"]), Context("hardware", urls["hardware"], seed.HARDWARE_NAMESPACE)]
     _write_kubeconfig(directory, authority, "owner", MASTERS, owner)
     for tenant in seed.TENANTS:
@@ -168,7 +170,7 @@ def _write_files(directory: Directory, authority: Authority, urls: dict[str, str
 
 
 def _write_kubeconfig(directory: Directory, authority: Authority, user: str, group: str, contexts: Sequence[Context]) -> None:
-    """Write a kubeconfig unless the present one is still valid: people may have changed its
+    """Write a kubeconfig unless the present one is still valid, because users may have changed its
     contexts."""
     name = f"{user}.kubeconfig"
     there = directory.read_mapping(name)

@@ -25,8 +25,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
         "Takes hosts out of service: cordons them, so that no Workload gets them, and waits until their tenants have released them. It "
-        "shows who has each host and what would free it. It ends no claim and wipes no machine: only its tenant does. Hosts stay cordoned "
-        "until `uncordon`, also when the command is interrupted; run it again to continue."
+        "shows which Workload has each host and what would free it. It ends no claim and wipes no machine: only the tenant of a host does "
+        "that. Hosts stay cordoned until `uncordon`, also when the command is interrupted; run it again to continue."
     )
     completes(parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts"), hosts)
     parser.add_argument(
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Drain. Returns 1 if somebody still has a host. Raises UsageError."""
+    """Drain the hosts. Returns 1 if any host is still in use. Raises UsageError."""
 
     async def main() -> list[Row]:
         async with client_of(arguments, "metal3-workloads-drain") as client:
@@ -75,8 +75,8 @@ def progress_line(row: Row) -> str:
 
 
 def result(rows: list[Row], on: Screen = PLAIN) -> str:
-    """Return the table of the end, and what to do."""
+    """Return the final table, and what to do about hosts that are still in use."""
     lines = table(rows, {key: name for key, name in _COLUMNS.items() if any(row[key] for row in rows)}, on)
     if not drained(rows):
-        lines += ["", "Somebody still has a host. Run the same command again to continue."]
+        lines += ["", "Some hosts are still in use. Run the same command again to continue."]
     return "\n".join(lines)

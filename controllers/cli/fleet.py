@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORBIDDEN = 403
 HEALTHY = ("Available", "Bound")
 SHOWN, LINES = 8, 36
-"""The most lines of a table on a terminal, and of all together."""
+"""The most lines of one table on a terminal, and of all tables together."""
 _CAPACITY = {"class": "CLASS", "source": "SOURCE", "total": "TOTAL", "free": "FREE", "claimed": "CLAIMED", "unavailable": "UNAVAILABLE"}
 _CAPACITY |= {"holders": "HOLDERS", "reasons": "UNAVAILABLE BECAUSE"}
 _SOURCES = {"class": "CLASS", "source": "SOURCE", "message": "WHAT IS WRONG"}
@@ -77,7 +77,7 @@ async def _workloads(client: Client) -> list[Object]:
 
 
 def content(classes: list[Object], hosts: list[Object], workloads: list[Object]) -> dict[str, list[Row]]:
-    """Return what the command tells."""
+    """Return the rows of the tables: classes, hosts, and Workloads in trouble."""
     return {"classes": capacity(classes, hosts), "hosts": host_rows(hosts), "troubles": troubled(workloads)}
 
 
@@ -105,7 +105,7 @@ def _is_well(row: Row) -> bool:
 
 
 def _capacity(rows: list[Row]) -> dict[str, str]:
-    """Return the columns that say something."""
+    """Return the columns TOTAL and FREE, and those in which any row has a value."""
     return {key: name for key, name in _CAPACITY.items() if key in ("total", "free") or any(row[key] for row in rows)}
 
 

@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def content(hosts: list[Object]) -> list[Row]:
-    """Return the claims of hosts of one name, which may be of several sources."""
+    """Return the claims of all hosts of one name. Hosts of different sources may have the same
+    name."""
     return [{"host": host["spec"]["source"]["name"], "claims": claims(host)} for host in hosts]
 
 

@@ -1,5 +1,6 @@
-"""Complete names of the cluster's objects for a shell. A cluster that does not answer soon has
-none."""
+"""Complete names of the cluster's objects for a shell.
+
+A cluster that does not answer within SECONDS completes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from controllers.cli.resumable import client_of
 SECONDS = 2.0
 """The time in which the cluster must answer."""
 ONE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,252}")
-"""What every shell takes as one word, and no command takes as an option."""
+"""Matches a name that every shell takes as one word, and that no command takes as an option."""
 
 
 def completes(action: argparse.Action, names: Callable[..., Iterable[str]]) -> None:
@@ -27,13 +28,13 @@ def completes(action: argparse.Action, names: Callable[..., Iterable[str]]) -> N
 
 
 def hosts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-    """Return the names of real hosts that are not given yet."""
+    """Return the names of real hosts that are not on the command line yet."""
     given = set(getattr(parsed_args, "hosts", None) or ())
     return [name for name in _names(parsed_args, kinds.HOSTS, of=lambda host: str(host["spec"]["source"]["name"])) if name not in given]
 
 
 def workloads(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
-    """Return the names of Workloads, of the namespace if it is given already."""
+    """Return the names of Workloads, of the namespace if it is on the command line already."""
     return _names(parsed_args, kinds.WORKLOADS, getattr(parsed_args, "namespace", None) or "")
 
 
@@ -48,7 +49,7 @@ def namespaces(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
 
 
 def _names(arguments: argparse.Namespace, resource: Resource, namespace: str = "", *, of: Callable[[Object], str] = name_of) -> list[str]:
-    """Return sorted names that are ONE_WORD."""
+    """Return the names of the objects, sorted, without those that do not match ONE_WORD."""
 
     async def read() -> list[Object]:
         async with client_of(arguments, "metal3-workloads-completion") as client:

@@ -21,7 +21,8 @@ Summary = TypeVar("Summary")
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, cluster: str, timeout: float) -> None:
-    """Add the arguments of every such command. `cluster` says whose kubeconfig it is."""
+    """Add the arguments that all such commands have. `cluster` names the kubeconfig's cluster in
+    the help."""
     add_cluster(parser, cluster)
     parser.add_argument(
         "--timeout", type=float, default=timeout, metavar="S", help="seconds to wait for each Workload (default: %(default)g)"

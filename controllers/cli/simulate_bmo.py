@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Simulate until stopped. Raises UsageError."""
+    """Run the simulation until stopped. Raises UsageError."""
     try:
         settings = Settings().scaled(arguments.speed)
     except ValueError as error:

@@ -19,15 +19,15 @@ from apiserver.client.text import printable
 WIDEST = 100
 """The most characters of a cell."""
 UNFOLDED = 10_000
-"""The width where a program reads the lines: none is folded."""
+"""The width of output for programs: no line is folded."""
 GOOD = ("Available", "Drained", "Released")
 STYLES = {"Bound": "cyan", "Held": "yellow", "Releasing": "cyan", "SchedulingDisabled": "yellow"}
-"""Styles of states. Those of GOOD are green, and all others are troubles."""
+"""The styles of states. States in GOOD are green, and states in neither are red."""
 
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What is printed to: the width in characters, and whether it shows colours."""
+    """Describe the output: its width in characters, and whether it shows colours."""
 
     width: int = UNFOLDED
     styled: bool = False
@@ -37,8 +37,8 @@ PLAIN = Screen()
 
 
 def screen() -> Screen:
-    """Return what stdout is. It has no colours with NO_COLOR, and is PLAIN where it is no
-    terminal."""
+    """Return the Screen of stdout: PLAIN if stdout is no terminal, and without colours if NO_COLOR
+    is set."""
     if not sys.stdout.isatty():
         return PLAIN
     return Screen(Console().width, styled=not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
@@ -47,7 +47,7 @@ def screen() -> Screen:
 def table(rows: Sequence[dict[str, Any]], columns: dict[str, str], on: Screen = PLAIN) -> list[str]:
     """Return the lines of a table. `columns` maps keys of the rows to headings.
 
-    Cells may quote what others wrote, so they are made harmless for a terminal."""
+    Cells may quote text of other users, so characters that control a terminal are replaced."""
     made = Table(box=None, pad_edge=False, padding=(0, 3 if on == PLAIN else 2, 0, 0), header_style="bold")
     for key, name in columns.items():
         made.add_column(name, overflow="fold", min_width=_longest_state(rows) if key == "state" and on != PLAIN else None)
@@ -83,7 +83,7 @@ def tree(title: str, branches: Iterable[tuple[str, Sequence[str]]], on: Screen =
 
 
 def folded(text: str, on: Screen) -> list[str]:
-    """Return what others may have written, as lines that fit."""
+    """Return text that other users may have written, as printable lines that fit the screen."""
     return rendered(Text(printable(text)), on)
 
 

@@ -30,8 +30,8 @@ _COLUMNS = {"host": "HOST", "state": "STATE", "workload": "WORKLOAD", "why": "WH
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
-        "Explains what a Workload waits for: the condition that tells it, and for each host of its class why the Workload does not have it "
-        "and what would change that. A tenant gets only the condition, because it may not read Hosts."
+        "Explains what a Workload waits for: the condition that says so, and for each host of its class why the Workload does not have it "
+        "and what would change that. A tenant sees only the condition, because tenants may not read Hosts."
     )
     completes(parser.add_argument("name", metavar="WORKLOAD", help="name of the Workload"), workloads)
     completes(parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="namespace of the Workload"), namespaces)

@@ -2,8 +2,8 @@
 
 CAPM3 sets a host's consumerRef before it puts its finalizer on the Metal3Machine. A Metal3Machine
 that is deleted in between disappears, and its claim stays. It may also have been moved to another
-cluster together with the host, so nothing is released here. An administrator that knows that the
-host is unused can delete its view.
+cluster together with the host, so nothing is released here. An administrator can delete the view of
+a host that is known to be unused.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from controllers.runtime.controller import Controller, Result, tenant_of
 
 CONSUMER_FOUND = "ConsumerFound"
 FIRST, AGAIN, WHILE_GONE = 60.0, 300.0, 60.0
-"""Seconds until a new claim's consumer is looked up, and looked up again.
+"""The seconds until a new claim's consumer is looked up, and looked up again while it exists or
+not.
 
-A consumer that is just being created does not count as missing."""
+The first wait gives a consumer that is just being created the time to appear."""
 
 
 class ConsumerController:

@@ -46,7 +46,7 @@ _FREE = "if what runs there is no longer needed, clear spec.claimRef here, then 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What becomes of an abandoned claim.
+    """Say what becomes of an abandoned claim.
 
     `reason` is that of the condition. `grace` is the number of seconds until the claim ends, None
     if it does not end by itself. `message` tells the owner what to do."""
@@ -84,8 +84,8 @@ def terms_of(class_: Object | None, *, lost: bool) -> Terms:
 
 
 def looks_lost(cluster: Cluster) -> bool:
-    """Return whether more than half of all claims have no Workload, so that the store is at
-    fault.
+    """Return whether more than half of all claims have no Workload, which means that the store is
+    damaged.
 
     A Workload that was created again under the same name is another one."""
     claims = [host["spec"]["claimRef"] for host in cluster.hosts.store if host["spec"].get("claimRef")]
@@ -99,8 +99,7 @@ def _has_workload(cluster: Cluster, claim: Object) -> bool:
 
 
 def with_abandonment(status: Object, host: Object, terms: Terms | None, to_free: str) -> Object:
-    """Return the status with the condition that the claim is abandoned, since when, and what will
-    happen.
+    """Return the status with the condition Abandoned, which says since when and what will happen.
 
     Without `terms` the claim is not abandoned. `to_free` is what the owner has to do at the
     source to free the host."""
@@ -133,15 +132,17 @@ def _due(said: Object, grace: int) -> datetime:
 
 
 class AbandonedSince:
-    """For how long this process has seen each claim abandoned for the present reason, by a clock
-    that does not jump."""
+    """Measure for how long this process has seen each claim abandoned for its present reason.
+
+    The clock is monotonic."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
         self._first: dict[str, tuple[tuple[str, str], float]] = {}
 
     def seconds(self, host: Object, terms: Terms) -> float:
-        """Return the seconds since the claim of the Host was first seen so."""
+        """Return the seconds since the claim of the Host was first seen abandoned for this
+        reason."""
         sight, now = (host["spec"]["claimRef"]["uid"], terms.reason), self._clock.time()
         known = self._first.get(name_of(host))
         if known is None or known[0] != sight:
@@ -165,11 +166,11 @@ def wait_of(status: Object, terms: Terms, watched: float) -> float | None:
 
 
 async def reclaim(cluster: Cluster, host: Object, provider: Provider, consumer: Consumer | None) -> bool:
-    """Remove what the gone Workload ran from the host, and clear the claim. Return whether that is
-    done.
+    """Remove from the host what the missing Workload ran, and clear the claim. Return whether both
+    are done.
 
     If the real host names another consumer, such as a Workload of another management cluster, what
-    runs there is that one's. Only the claim is cleared."""
+    runs there belongs to that consumer. Only the claim is cleared then."""
     claim = host["spec"]["claimRef"]
     # Without a creationTimestamp, a claim without a namespace uid belongs to no namespace, so its
     # data stays inaccessible.

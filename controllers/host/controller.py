@@ -42,7 +42,8 @@ REFUSALS = (413, 422)
 """The HTTP codes of the server's refusal of a report, which would be refused again."""
 SEPARATOR = "|"
 POLL, RESYNC = 15.0, 600.0
-"""The seconds between two checks: while an abandoned claim is being ended, and until then."""
+"""The seconds between two checks of an abandoned claim: while it is being ended, and before
+that."""
 
 
 class HostController:
@@ -74,8 +75,8 @@ class HostController:
         self.controller.queue.add(f"{class_name}{SEPARATOR}{uid}", later=later)
 
     def _reported(self, class_name: str, uid: str) -> None:
-        """Queue a real host that has changed, first if it is claimed. There may be very many free
-        ones."""
+        """Queue a real host that has changed. Claimed hosts come first, because there may be very
+        many free ones."""
         host = self._cluster.hosts.store.get(host_name(uid))
         claimed = host is not None and bool(host["spec"].get("claimRef"))
         if claimed:
@@ -198,7 +199,8 @@ class HostController:
         return await self._end_abandoned(host, status, terms, provider, reported)
 
     def _report(self, provider: Provider | None, uid: str, class_name: str) -> ProviderHost | None:
-        """Return the provider's report on a host, with what the class makes of its health."""
+        """Return the provider's report on a host, which the class's rules for health may make
+        unavailable."""
         reported = provider.host(uid) if provider is not None else None
         return with_health(reported, self._cluster.classes.store.get(class_name)) if reported is not None else None
 
@@ -261,21 +263,22 @@ class HostController:
         try:
             await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch, content_type=JSON_PATCH)
         except ApiException as error:
-            # it has another charge by now, or none: that is looked at when it is seen
+            # The host has another charge by now, or none. Its next event decides about that.
             if error.status != INVALID and not error.not_found:
                 raise
 
     async def _write(self, host: Object, status: Object) -> None:
         """Replace the status of exactly this Host (same uid), whatever its resourceVersion.
 
-        No other process writes it. Claims and offers, which the server writes, are not affected. A
-        status that was decided before one of them is decided again when it is seen."""
+        No other process writes the status. Claims and offers, which the server writes, are not
+        affected. A status that was decided before such a write is decided again when the write is
+        seen."""
         patch = [{"op": "test", "path": "/metadata/uid", "value": uid_of(host)}, {"op": "add", "path": "/status", "value": status}]
         written = await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch, subresource="status", content_type=JSON_PATCH)
         self._cluster.learn(kinds.HOSTS, written)
 
     async def _put_refused(self, host: Object, status: Object) -> bool:
-        """Report that the server refuses the report. Its last accepted state stays, and the host is
+        """Write that the server refuses the report. The last accepted report stays, and the host is
         not offered."""
         changed = changed_status(host, refused_status(host, status))
         if changed is not None:
@@ -314,9 +317,9 @@ def new_host(class_name: str, reported: ProviderHost) -> Object:
 def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False, consumer_gone: str = "") -> Object:
     """Return Host.status for the provider's report.
 
-    A real host that one of our Workloads has without a claim here is an orphan. A claim whose
-    Workload has disappeared from the store is `abandoned`. `consumer_gone` is the message about a
-    Workload whose own consumer is gone."""
+    A real host that names one of our Workloads, but has no claim here, is orphaned. `abandoned`
+    says that the claim's Workload has disappeared from the store. `consumer_gone` is the message
+    about a Workload whose own consumer is gone, or ""."""
     status: Object = {"available": reported.available, "report": reported.report}
     reason, message = reported.reason, reported.message
     claim, consumer = host["spec"].get("claimRef"), reported.consumer
@@ -373,7 +376,7 @@ _REFUSED = (
 
 
 def gone_status(host: Object, *, class_gone: bool) -> Object:
-    """Return the status of a claimed Host whose real host is gone, or is unreachable permanently.
+    """Return the status of a claimed Host whose real host is gone, or whose class is.
 
     The last known state stays."""
     status = {key: value for key, value in (host.get("status") or {}).items() if key not in {"phase", "conditions"}}

@@ -29,7 +29,7 @@ class HostEvent(NamedTuple):
 
 
 def host_events(old: Object, new: Object) -> Iterator[HostEvent]:
-    """Yield what happened to the machine between two states of its Host."""
+    """Yield the Events about what happened to the machine between two states of its Host."""
     before, after = old["spec"].get("claimRef"), new["spec"].get("claimRef")
     name, changed = new["spec"]["source"]["name"], (before or {}).get("uid") != (after or {}).get("uid")
     if before and changed:
@@ -58,7 +58,7 @@ def _progress(old: Object, new: Object, name: str, holder: str) -> Iterator[Host
 
 
 def _states(old: Object, new: Object, name: str) -> Iterator[HostEvent]:
-    """Yield what the report says about a host that it did not say before."""
+    """Yield the Events about what the new report says about a host and the old one did not."""
     before, after = old.get("status") or {}, new.get("status") or {}
     if (reason := after.get("reason")) in TROUBLE and before.get("reason") != reason:
         yield HostEvent("Warning", reason, after.get("message") or reason)
@@ -73,7 +73,8 @@ def _states(old: Object, new: Object, name: str) -> Iterator[HostEvent]:
 
 
 def _health(before: Object, after: Object, name: str) -> Iterator[HostEvent]:
-    """Yield a change of the health of a host for which no reason of its status tells it."""
+    """Yield the Event about a change of a host's health, unless the reason of the status says it
+    already."""
     old, new = health_of(before), health_of(after)
     if new is None or after.get("reason") == NOT_HEALTHY or (old or {}).get("status") == new["status"]:
         return

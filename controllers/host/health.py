@@ -25,10 +25,10 @@ def health_of(host_status: Object) -> Object | None:
 
 
 def with_health(reported: ProviderHost, class_: Object | None) -> ProviderHost:
-    """Return the report, of a host that is not available if its health is bad and the class
-    requires a good one.
+    """Return the report, changed to "not available" if the host is unhealthy and its class requires
+    health.
 
-    Another reason takes precedence. An unknown health is no reason."""
+    A host that is unavailable already keeps its reason. Unknown health is no reason."""
     health = health_of({"report": reported.report})
     if not reported.available or health is None or health["status"] != "False":
         return reported

@@ -1,5 +1,5 @@
-"""Reserve hosts for the only namespace that may have them: its data is on the disks, or its claim
-at the source.
+"""Reserve hosts for the only namespace that may have them, because its data is on the disks or the
+host's source knows its claim.
 
 A namespace is identified by its uid. `namespace` returns the namespace that has a name now, or
 None.
@@ -37,7 +37,7 @@ _PASSED = (
 
 
 def with_tenancy(status: Object, reported: ProviderHost, host: Object, namespace: Callable[[str], Object | None]) -> Object:
-    """Return the Host's status with what only one namespace may have.
+    """Return the Host's status with the fields that reserve the host for one namespace.
 
     `namespace` returns the namespace that has a name now."""
     dirty = uncleaned(reported, namespace(reported.dirty_for or ""))
@@ -63,9 +63,9 @@ def uncleaned(reported: ProviderHost, namespace: Object | None) -> Object:
 def held(reported: ProviderHost, host: Object, namespace: Object | None) -> Object:
     """Return the part of Host.status about a claim at the source.
 
-    The namespace with the uid that the source has recorded may adopt it. Without a recorded uid, it
-    is the first one of its name that is seen with the claim. That is recorded as long as the Host
-    exists, even while a Workload has it."""
+    The namespace whose uid the source has recorded may adopt the claim. Without a recorded uid, the
+    claim belongs to the first namespace of that name that is seen with it. Host.status.heldBy
+    records that namespace as long as the Host exists, even while a Workload has the host."""
     claim, known = host["spec"].get("claimRef"), (host.get("status") or {}).get("heldBy")
     found = reported.held
     if found is None:

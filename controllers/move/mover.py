@@ -1,4 +1,4 @@
-"""Execute a move, one Workload after the other.
+"""Move the Workloads, one after the other.
 
 Every step first checks whether it is done: if the process is killed anywhere, the same command
 continues. At every moment exactly one Workload has the machine and wants what runs on it. Nothing
@@ -44,7 +44,7 @@ class Options(RunOptions):
 
 @dataclass(slots=True)
 class Summary:
-    """The result, by the names of the Workloads."""
+    """List the names of the Workloads by their outcome."""
 
     moved: list[str] = field(default_factory=list)
     staying: list[str] = field(default_factory=list)
@@ -114,10 +114,9 @@ class Mover:
         await self._finish_held()
 
     async def _deleted_without_host(self, name: str, uid: str) -> bool:
-        """Delete the Workload in the state last seen, so that one that just got a host is not
-        deleted.
+        """Delete the Workload if it has not changed since it was read, so that it has no host.
 
-        Returns False if it changed in between."""
+        Returns False if it has changed."""
         current = await self._source.find(kinds.WORKLOADS, name, self._namespace)
         if current is None or uid_of(current) != uid:
             return True
@@ -133,7 +132,7 @@ class Mover:
         return True
 
     async def _finish_held(self) -> None:
-        """Let Workloads whose predecessors are gone get a host."""
+        """Let held successors get a host when their predecessors are gone."""
         for held in (await self._target.list_all(kinds.WORKLOADS, self._namespace))[0]:
             if plan.HELD not in annotations_of(held) or self._options.dry_run:
                 continue
@@ -179,7 +178,7 @@ class Mover:
         self._reporter.say(f"{name}: moved; it keeps {host['name']} here for the one there")
 
     async def _host_there(self, view: Object) -> Object:
-        """Return the Host of this view in the target, once it can be taken over or was."""
+        """Return the Host of this view in the target, once it can be taken over or has been."""
         name = host_name(uid_of(view))
 
         async def seen() -> Object | None:
@@ -231,9 +230,9 @@ class Mover:
         await self._gone(name)
 
     async def _given_back(self, workload: Object, host: Object) -> bool:
-        """Give the host back in the state last seen.
+        """Give the host back if its view has not changed since it was read.
 
-        Returns False if it changed in between, as it does whenever its hardware cluster reports."""
+        Returns False if the view has changed, which every report of the hardware cluster causes."""
         view = await self._view(self._target, host["name"])
         if labels_of(view).get(TAKEN_BY) != uid_of(workload):
             raise Blocked(f"the host {host['name']} is not its own any more: look at the Workloads there")

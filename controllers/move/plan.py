@@ -1,9 +1,9 @@
-"""Plan what moves and in which form.
+"""Plan which objects move, and what they look like in the other cluster.
 
 A Workload with a host moves *down* to a cluster that relays this one's hosts. There it takes over
-the claim, while the Workload here stays and keeps the host; its consumerRef names the other one. It
-moves *up*, back to the cluster of the host's origin, by giving that claim back. A Workload without
-a host is created in the target and deleted here.
+the claim, while the Workload here stays and keeps the host; its consumerRef names the Workload
+there. A Workload moves *up*, back to the cluster that its host comes from, by giving that claim
+back. A Workload without a host is created in the target and deleted here.
 """
 
 from __future__ import annotations
@@ -79,8 +79,9 @@ def same_data(one: Object, other: Object) -> bool:
 def successor(workload: Object, *, class_name: str | None, host: str | None, adopts: str | None) -> Object:
     """Return the Workload to create in the other cluster.
 
-    `host` is the name of the host that it gets, if it has one here. `adopts` is the consumer whose
-    claim it takes over. Without a host it is held until its predecessor is gone."""
+    `host` is the name of the host that the Workload has here, or None. `adopts` is the consumer
+    whose claim the successor takes over. A successor without a host is held until its predecessor
+    is gone."""
     metadata: dict[str, Any] = {"name": name_of(workload), "annotations": {MOVED_FROM: uid_of(workload)}}
     if labels := labels_of(workload):
         metadata["labels"] = labels
@@ -107,8 +108,8 @@ def unpinned_patch(held: Object) -> Object:
 def giving_back_patch(view: Object, successor_: Object) -> Object:
     """Return the merge patch of the host's view at its origin that gives the claim back.
 
-    From then on, the host must be what the successor wanted, with secrets of the same names. The
-    relay's label stays: it shows that the claim was given back and not lost."""
+    From then on, the Workload at the origin wants what the successor wanted, with secrets of the
+    same names. The relay's label stays: it shows that the claim was given back and not lost."""
     current, wanted = view["spec"], successor_["spec"]
     spec: Object = {}
     for field in WORKLOAD_FIELDS:

@@ -19,13 +19,15 @@ from controllers.offer.plan import changes, current_offers, hardware_kind
 from controllers.runtime.controller import Controller, Result
 
 SETTLE = 0.1
-"""The seconds in which changes are collected, because hosts and namespaces change in bunches."""
+"""The seconds for which changes are collected before a plan, because many hosts or namespaces often
+change together."""
 AT_ONCE = 16
 SHARE = 10.0
-"""The ratio of other time to planning time."""
+"""The least ratio of the time between two plans of a class to the time that a plan takes."""
 BATCH = 64
 PLAN_SECONDS = 5.0
-"""The seconds for which a plan is followed. The next plan includes later changes."""
+"""The seconds for which a plan is carried out. Then a new plan is made, which includes later
+changes."""
 RESYNC = 300.0
 
 

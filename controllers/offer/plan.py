@@ -23,8 +23,8 @@ MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A free host: its kind of hardware, and for a dirty one the uid of the only namespace ("" for
-    none)."""
+    """Describe a free host: its kind of hardware, and for a dirty host the uid of the only
+    namespace that may have it ("" for none)."""
 
     name: str
     kind: str
@@ -32,9 +32,10 @@ class Offered:
 
 
 def held_offers(host: Object, namespaces: Mapping[str, str]) -> list[str]:
-    """Return where a host that is not free is shown nevertheless.
+    """Return the namespace in which a host that is not free is shown nevertheless, or an empty
+    list.
 
-    That is the one namespace whose consumer has it at its source."""
+    That namespace has the consumer that already uses the host at its source."""
     status = host.get("status") or {}
     held = status.get("held") if status.get("report") and not host["metadata"].get("deletionTimestamp") else None
     return [held["namespace"]] if held and namespaces.get(held["namespace"]) == (held.get("namespaceUID") or "") else []
@@ -88,8 +89,8 @@ def _choose(hosts: Sequence[Offered], namespace: int, points: Mapping[str, int],
     kinds: dict[str, list[Offered]] = defaultdict(list)
     for host in hosts:
         kinds[host.kind].append(host)
-    # The product's high bits mix all bits of both: as good as hashing each pair, at a tenth of the
-    # cost.
+    # The high bits of the product depend on all bits of both numbers. That mixes as well as hashing
+    # each pair, at a tenth of the cost.
     best = (nlargest(limit, kinds[kind], key=lambda host: ((points[host.name] ^ namespace) * MIX) & MASK) for kind in sorted(kinds))
     return [host for turn in zip_longest(*best) for host in turn if host is not None][:limit]
 

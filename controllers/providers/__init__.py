@@ -1,3 +1,3 @@
-"""Define the sources of machines: one provider per kind of source, found by entry point.
+"""Define the sources of machines: one provider per kind of source.
 
-The providers are independent of each other."""
+A provider is found by its entry point, and imports nothing of the others."""

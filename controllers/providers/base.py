@@ -50,7 +50,7 @@ Object = dict[str, Any]
 
 
 class ProviderError(Exception):
-    """A problem at the source.
+    """Reports a problem at the source.
 
     `reason` is a CamelCase word. `message` is for the owner only, and states what to do."""
 
@@ -60,17 +60,17 @@ class ProviderError(Exception):
 
 
 class BadClass(ProviderError):
-    """Parameters or credentials of the class that cannot be used."""
+    """Reports that parameters or credentials of the class cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The identification of a real host at its source.
+    """Identifies a real host at its source.
 
     The uid decides: a new machine under an old name is another host. `identity_namespace`: the
     namespace of the management cluster in which the view keeps the source's uid. A source whose
     hosts are views sets it, so that a consumer that moves here finds the same hosts. If it is
-    empty, the view's uid is derived."""
+    empty, the view's uid is derived from the source's uid."""
 
     namespace: str
     name: str
@@ -80,7 +80,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """The consumer that the real host itself records.
+    """Names the consumer that the real host itself records.
 
     `workload_uid` is set if the consumer is a Workload of this project."""
 
@@ -92,7 +92,7 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class ProviderHost:
-    """One real host as its source reports it now.
+    """Describes one real host as its source reports it now.
 
     `report`: a HostReport as JSON (see apiserver.apis.host).
 
@@ -130,7 +130,7 @@ class ProviderHost:
 
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
-    """What a provider is created from.
+    """Holds what a provider is created from.
 
     `credentials`: the decoded values of the class's secret; empty without a secret.
 
@@ -156,10 +156,10 @@ class ProviderContext:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A condition's status (True, False or None for Unknown), its CamelCase reason, and its
+    """Holds a condition's status (True, False or None for Unknown), its CamelCase reason, and its
     message.
 
-    Tenants see all of it."""
+    Tenants see all three."""
 
     status: bool | None
     reason: str
@@ -224,8 +224,8 @@ class Applied:
     consumed_annotations: tuple[str, ...] = ()
     """The tenant's one-shot annotations that took effect and can be removed."""
     stalled: str = ""
-    """Why the host does not follow although everything was written, for the tenant; empty if it
-    follows."""
+    """Why the host does not change although everything was written, as a message for the tenant. It
+    is empty if the host follows its spec."""
     returned_to_previous_owner: bool = False
     """Whether the adopted claim was returned to its consumer at the source.
 
@@ -320,8 +320,8 @@ class Provider(ABC):
         """Claim the host for the Workload if no other consumer has it, and write what it has to
         run.
 
-        Calling this again has no effect. Raises ProviderError or the client's errors if the source
-        does not answer; the controller then tries again."""
+        Calling this again has no effect. Raises ProviderError, or ApiException of the client, if
+        the source does not answer; the controller then tries again."""
 
     def applied(self, request: ApplyRequest) -> Applied | None:
         """Return the result of `apply` if it has nothing to do, without a request to the source;
@@ -345,8 +345,9 @@ class Provider(ABC):
         return
 
     async def forget(self, workload_uid: str) -> None:
-        """Remove what a Workload left beside a host that is gone, or that was taken back.
-        Idempotent, and harmless while a host has it."""
+        """Remove what a Workload left at the source, after its host has gone or was taken back.
+
+        Calling this again, or while the Workload has a host, has no effect."""
         return
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Explain to the class's owner why another cluster cannot be followed, and what to do.
 
-It is shared by the providers that read another cluster."""
+All providers that read another cluster use this module."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from controllers.providers.base import ProviderError
 def cluster_problem(error: Exception, cluster: str, *, forbidden: str, missing: tuple[str, str]) -> ProviderError:
     """Return the problem behind an error of an informer.
 
-    `cluster`: what its owner calls it, such as "the hardware cluster".
-
-    `forbidden`: the permissions that the credentials need.
-
-    `missing`: the reason and the text if the cluster does not serve the kind."""
+    `cluster`: what the message calls the cluster, such as "the hardware cluster". `forbidden`: the
+    text that names the permissions which the credentials need. `missing`: the reason and the text
+    if the cluster does not serve the kind."""
     if not isinstance(error, ApiException):
         return ProviderError("BadKubeconfig", f"the kubeconfig in the credentials secret cannot be used: {describe(error)}")
     match error.status:

@@ -1,8 +1,8 @@
 """Compute the credentials with which an OCI image is pulled, from the secret that its Workload names.
 
-Of a tenant's secret, only the entry for the image's registry is passed on. Everything else in it
-stays in the tenant's namespace: credentials of other registries, and credential helpers. Those are
-programs that a reader of the file would run.
+Of a tenant's secret, only the entry for the image's registry is passed on. Everything else in the
+secret stays in the tenant's namespace: credentials of other registries, and credential helpers,
+which are programs that a reader of the file would run.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from controllers.providers.base import ApplyRequest, ProviderError
 
 CONFIG_KEY, LEGACY_KEY = ".dockerconfigjson", ".dockercfg"
 MOST = 256 * 1024
-"""The number of bytes of a secret's content that are read."""
+"""The most bytes of a secret's content."""
 MOST_SHOWN = 256
-"""The number of characters of a name that a message repeats."""
+"""The most characters of a name that a message repeats."""
 HUB = "https://index.docker.io/v1/"
 HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io")
 """The names of Docker Hub, whose entry has HUB as its key."""
@@ -73,8 +73,8 @@ def _entries(name: str, data: Mapping[str, bytes]) -> dict[str, Any]:
 
 
 def _entry(entries: dict[str, Any], registry: str) -> bytes | None:
-    """Return "user:password" for the registry: of the entry with its very name, else of one that
-    names it by a URL."""
+    """Return "user:password" for the registry, or None. An entry whose key is the registry's name
+    comes before one whose key is a URL of the registry."""
     if registry in entries:
         return _credentials(entries[registry])
     wanted = HUB_NAMES if registry in HUB_NAMES else (registry,)

@@ -1,13 +1,13 @@
-"""Test the promises that every Provider makes. To use the tests, subclass ProviderTests with a
+"""Test the contract of the Provider interface. To use the tests, subclass ProviderTests with a
 harness.
 
     class TestMyProvider(ProviderTests):
         @pytest.fixture
         async def source(self) -> AsyncIterator[FakeSource]: ...
 
-They test the promises of the interface. Claims are exclusive. Everything may be cancelled and
-repeated. Reports contain nothing of the owner, and an outage of the source loses nothing. They need
-only pytest and pytest-asyncio (auto mode).
+The contract: claims are exclusive, every call may be cancelled and repeated, reports contain
+nothing that belongs to the owner, and an outage of the source loses nothing. The tests need only
+pytest and pytest-asyncio (auto mode).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ Object = dict[str, Any]
 
 
 class SourceHarness(ABC):
-    """A source of machines under the test's control, with at least one free machine at first."""
+    """Simulates a source of machines under the test's control, with at least one free machine at
+    first."""
 
     canary = "canary"
     """A string that occurs in everything that belongs to the owner."""
@@ -136,8 +137,8 @@ async def applied(provider: Provider, request: ApplyRequest, check: Callable[[],
 
 
 class ProviderTests:
-    """The tests. A subclass is named Test..., and has a fixture `source` that yields a
-    SourceHarness."""
+    """Tests a Provider. A subclass has a name that begins with Test, and a fixture `source` that
+    yields a SourceHarness."""
 
     def free(self, provider: Provider) -> list[Source]:
         """Return the hosts that are available."""

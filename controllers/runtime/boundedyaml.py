@@ -13,14 +13,15 @@ import orjson
 import yaml
 
 SIZE = 64 * 1024
-"""The bytes of a text. Metadata and network data of a machine have a few kilobytes."""
+"""The most bytes of a text. Metadata and network data of a machine have a few kilobytes."""
 VALUES = 4096
-"""The values of a text, including keys. A network interface with its network has about twenty."""
+"""The most values of a text, including keys. A network interface with its network has about
+twenty."""
 DEPTH = 32
 NUMBER = 64
-"""The characters of a number, or of another scalar with a tag.
+"""The most characters of a number, or of another scalar with a tag.
 
-JSON's integers have 20. The time to read a number grows with the square of its length."""
+64-bit integers have up to 20. The time to read a number grows with the square of its length."""
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -28,7 +29,7 @@ _TEXT, _NUMBERS = f"{_TAG}str", (f"{_TAG}int", f"{_TAG}float")
 
 
 class _Refused(ValueError):
-    """A text is refused, in words that quote nothing of it."""
+    """Reports that a text is refused, in a message that quotes nothing of it."""
 
 
 class _Loader(yaml.CSafeLoader):
@@ -86,8 +87,8 @@ def load(text: bytes) -> Any:
 
 
 def _check_depth(value: Any) -> None:
-    """Raise _Refused for a JSON value that is nested too deep: some can be read but not
-    written."""
+    """Raise _Refused for a JSON value that is nested too deep. orjson reads some such values, but
+    cannot write them."""
     level = [value]
     for _ in range(DEPTH):
         level = [item for found in level for item in _items(found) if isinstance(item, dict | list)]
@@ -103,8 +104,8 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def _check(text: bytes) -> None:
-    """Raise _Refused or YAMLError for a text that exceeds a limit, by its events. No event is
-    kept."""
+    """Raise _Refused or YAMLError for a text that exceeds a limit. The check reads YAML events one
+    by one, so its memory is bounded."""
     depth = values = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         match event:

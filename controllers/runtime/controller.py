@@ -27,7 +27,8 @@ class Result:
 
 
 class TerminalError(Exception):
-    """A retry is useless until the object, or something that is watched, changes."""
+    """Reports a failure that a retry cannot mend until the object, or another watched object,
+    changes."""
 
 
 class Controller:
@@ -36,9 +37,9 @@ class Controller:
     After any error except TerminalError, the key is retried with a growing delay; a server's
     Retry-After is respected. A call is cancelled after `timeout` seconds and retried.
 
-    workers: the number of simultaneous calls; with `group`, which divides the keys, the number for
-    each group, and `total` in all. So work that hangs for one group (such as a class whose cluster
-    does not answer) does not block others.
+    workers: the number of simultaneous calls. With `group`, which returns the group of a key, it is
+    the number for each group, and `total` is the number for all. So work that hangs for one group,
+    such as a class whose cluster does not answer, does not block others.
 
     flow: returns the owner of a key; flows take turns within their group.
 

@@ -29,20 +29,19 @@ log = logging.getLogger(__name__)
 EVENTS = Resource("", "v1", "events", "Event")
 MAX_PENDING = 10_000
 BURST, PER_SECOND = 20, 50
-"""The number of events above which events are written at this rate per second.
-
-When much happens at once, the server has more urgent work."""
+"""The number of waiting events above which they are written at most at this rate per second, so
+that they leave the server free for more urgent requests."""
 REMEMBERED = 4096
 MESSAGE_LIMIT = 1024
 LOGGED = 2048
-"""The characters of a message that are logged."""
+"""The most characters of a message that are logged."""
 
 Identity = tuple[str, str, str, str]
 
 
 @dataclass(slots=True)
 class _Series:
-    """A written Event: its name and count."""
+    """Hold the name and the count of a written Event."""
 
     namespace: str
     name: str
@@ -50,8 +49,8 @@ class _Series:
 
 
 def _named(about: Object) -> Object:
-    """Return the parts of an object that an Event contains. Thousands may wait, and objects are
-    large."""
+    """Return the parts of an object that an Event contains. Whole objects would take too much
+    memory while thousands of events wait."""
     metadata = {field: about["metadata"][field] for field in ("name", "namespace", "uid") if field in about["metadata"]}
     return {"apiVersion": about["apiVersion"], "kind": about["kind"], "metadata": metadata}
 

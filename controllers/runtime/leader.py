@@ -1,8 +1,8 @@
 """Elect the leader among replicas: an interface, a single replica, and a coordination.k8s.io Lease.
 
-The Lease elector steps down (raises LeadershipLost) well before another one may take over. Its work
-is under a fence (see `fence`). So nothing is written late either, however long the process or
-machine was stopped.
+The Lease elector steps down (raises LeadershipLost) well before another replica may take over. Its
+work runs under a fence (see `fence`), so it writes nothing after that time, however long the
+process or machine was suspended.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 
 class LeadershipLost(Exception):
-    """The lease could not be renewed in time, and everything was stopped. Start again as a
-    follower."""
+    """Reports that the lease was not renewed in time. All work was stopped; the process must start
+    again as a follower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ class AlwaysLeader:
 class LeaseElector:
     """Leads while it holds the Lease.
 
-    As in client-go, other holders' times are never compared with the own clock."""
+    As in client-go, times that another holder wrote are never compared with this replica's
+    clock."""
 
     def __init__(self, client: Client, namespace: str, name: str, timing: Timing | None = None, *, identity: str = "") -> None:
         self._client, self._namespace, self._name = client, namespace, name
@@ -104,8 +105,8 @@ class LeaseElector:
         self._answered: float | None = None
 
     def problem(self) -> str | None:
-        """Return why a free lease could not be taken: its server has not answered for long, or not
-        yet."""
+        """Return why this replica could not take a free lease, or None. The reason is an API server
+        that has not answered for too long, or not yet."""
         if self._answered is None:
             return "the API server has not been asked for the lease yet, or did not answer"
         silent = asyncio.get_running_loop().time() - self._answered

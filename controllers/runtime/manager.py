@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
-"""The seconds that a server may be unreachable before its followers count as unready.
+"""The seconds that a server may be unreachable before the processes that watch it count as unready.
 
 A rollout of the server takes less."""
 
@@ -61,7 +61,8 @@ class Manager:
     def unhealthy(self) -> str | None:
         """Return why the manager does not work at present, or None.
 
-        It is not started yet, or an informer could not follow the server for long."""
+        Either it has not started yet, or an informer has failed to follow the server for too
+        long."""
         for informer in self.informers:
             if informer.last_error is not None and self._is_overdue(informer):
                 return f"cannot follow {informer.resource.plural}: {informer.last_error}"

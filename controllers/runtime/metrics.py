@@ -101,7 +101,7 @@ class ReconcileMetrics:
 
 
 class _LiveQueues(Collector):
-    """What is in the queues now. Queues of the same name are added up."""
+    """Measures what is in the queues now. Queues of the same name are added up."""
 
     def collect(self) -> Iterator[Metric]:
         depth: defaultdict[str, int] = defaultdict(int)

@@ -8,7 +8,7 @@ Keys may be in groups that take turns and have a limit each. A group whose work 
 very much work, does not delay others. Within a group there are two priorities: keys that are added
 as `later`, such as all keys after a reconnect, come after the others. Within a priority, flows
 (tenants) take turns. A tenant with thousands of keys, or with keys that are added again and again,
-is one among others.
+gets no more turns than others.
 """
 
 from __future__ import annotations
@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from controllers.runtime.metrics import QueueMetrics
 
 LATER_ONE_IN = 8
-"""One of so many keys of a group is from the low priority, if there are any, so that they do not
-starve."""
+"""The low priority of a group has one turn in this many, so that its keys do not starve."""
 
 
 class ShutDown(Exception):
-    """The queue is closed."""
+    """Reports that the queue is closed."""
 
 
 class Queue:
@@ -206,7 +205,7 @@ class Queue:
         self.add(key)
 
     def _push(self, key: str) -> None:
-        # its group may have changed, but the key waits in the original one
+        # The key stays in the group in which it waits, although `group` may return another one now.
         group = self._waiting.setdefault(key, self._group(key))
         if group not in self._ready:
             self._ready[group] = _Lanes(self._flow)

@@ -1,8 +1,8 @@
 """Cache the available hosts per class, kept up to date by Host events.
 
-Like kube-scheduler, a binding assumes its host before it sends the request, so that no two
-Workloads try the same host. It forgets the assumption if the server refuses. An assumption ends
-with the event that confirms it, or after a while.
+As in kube-scheduler, a host is assumed before its binding is sent, so that no two Workloads try the
+same host. The assumption is forgotten if the server refuses the binding. Otherwise it ends with the
+event that confirms it, or after ASSUMED_FOR.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, Requirements,
 from controllers.scheduler.index import HostIndex
 
 ASSUMED_FOR = 30.0
+"""The seconds after which an unconfirmed assumption ends."""
 
 _NONE = HostIndex()
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The known state of a Host: its class, why it is not free (None if it is), and its namespace's
-    uid."""
+    """Holds the known state of a Host: its class, why it is not free (None if it is), and the uid
+    of the namespace that claims it."""
 
     class_name: str
     reason: str | None
@@ -33,7 +34,7 @@ class _Known:
 
 
 class SchedulerCache:
-    """The free hosts by class, and counts of the others."""
+    """Caches the free hosts by class, and counts the others."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
@@ -98,8 +99,8 @@ class SchedulerCache:
         return known.class_name if known is not None else ""
 
     def _of(self, class_name: str) -> HostIndex:
-        """Return the class's free hosts. Creates nothing for the name, because tenants choose
-        it."""
+        """Return the class's free hosts. An unknown name adds no entry, because tenants choose the
+        name."""
         return self._free.get(class_name, _NONE)
 
     def _put(self, class_name: str, host: Candidate) -> None:
@@ -125,13 +126,13 @@ class SchedulerCache:
         return self._of(class_name)
 
     def is_assumed(self, name: str) -> bool:
-        """Return whether the host is kept for a binding, and is otherwise free."""
+        """Return whether the host would be free, but is assumed for a binding."""
         self._expire()
         return name in self._held
 
     def keeps_any(self) -> bool:
-        """Return whether any host is kept for a binding. No event tells when such a host is free
-        again, if the binding is refused."""
+        """Return whether any host is assumed for a binding. If the binding is refused, no event
+        reports that the host is free again."""
         self._expire()
         return bool(self._held)
 
@@ -140,11 +141,11 @@ class SchedulerCache:
         return Counter(self._versions)
 
     def restore(self, versions: Counter[str]) -> None:
-        """Say that all is as it was at these versions, because each change was taken back."""
+        """Set the versions back, because each change since was undone."""
         self._versions = versions
 
     def version_of_all(self) -> int:
-        """Return a number that changes whenever any host does."""
+        """Return a number that changes whenever any host changes."""
         return self._versions.total()
 
     def version(self, class_name: str) -> int:
@@ -156,10 +157,11 @@ class SchedulerCache:
         return self._totals[class_name]
 
     def reasons(self, class_name: str, want: Requirements) -> Counter[str]:
-        """Count the reasons why no host fits that the Workload's namespace has or could have now.
+        """Count the reasons why no host fits, over the hosts that the Workload's namespace has or
+        could have.
 
-        Examines every free host. Hosts that others have, or have left data on, are not counted,
-        because a tenant reads the numbers."""
+        This examines every free host. Hosts with claims or data of other namespaces are not
+        counted, because a tenant reads the numbers."""
         result = unfit_reasons(self._of(class_name), want)
         del result[OTHERS_DATA]
         if own := self._claimed[class_name, want.namespace_uid]:
@@ -167,7 +169,7 @@ class SchedulerCache:
         return result
 
     def assume(self, name: str) -> None:
-        """Keep others from trying this host while it is being bound."""
+        """Keep the host from other Workloads while it is being bound."""
         class_name = self._class_of(name)
         self._assumed[name] = self._clock.time() + ASSUMED_FOR
         self._assumed.move_to_end(name)
@@ -176,7 +178,7 @@ class SchedulerCache:
             self._held[name] = host
 
     def forget(self, name: str) -> None:
-        """Make a host available again that was not bound."""
+        """End the assumption of a host that was not bound, so that it is available again."""
         self._assumed.pop(name, None)
         if (host := self._held.pop(name, None)) is not None:
             class_name = self._class_of(name)

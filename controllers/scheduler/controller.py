@@ -1,8 +1,8 @@
 """Find a host for every Workload that has none.
 
-`fit` decides which host; this module decides when, and writes the status. Workloads, classes,
-namespaces and hosts that become free wake the scheduler. The server makes the claim atomically: the
-scheduler proposes a host, and another one after a conflict.
+`fit` decides which host; this module decides when, and writes the status. The scheduler acts on
+changes of Workloads, classes and namespaces, and on hosts that become free. The server makes the
+claim atomically: the scheduler proposes a host, and another one after a conflict.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from controllers.workload.stalled import workload_conditions
 log = logging.getLogger(__name__)
 
 SETTLE = 0.05
-"""The seconds to wait after a host became free, because hosts change in bunches."""
+"""The seconds to wait after a host became free, because many hosts often change together."""
 REPEAT_MESSAGE, MESSAGES_PER_SECOND = 2.0, 50
 """The limits for changes of messages: seconds for one Workload, and number per second for all."""
 RULED_PER_SECOND = 50
-"""How many Workloads of a namespace look for a host again in a second because another one moved."""
+"""The most Workloads of a namespace that look for a host again per second because another one of
+its Workloads changed."""
 LOOK_FOR_PINNED = 3.0
 OF_QUOTAS = ("exceeded quota", "status unknown for quota")
 """The phrases in a refusal by quota admission, which is about the namespace and not about the
@@ -48,7 +49,7 @@ DECIDED_BY = ("name", "namespace", "uid", "generation")
 
 
 class Unbindable(Exception):
-    """There is no host for the Workload now.
+    """Reports that there is no host for the Workload now.
 
     `reason` and `message()` are those of its condition Bound, suitable for tenants. Messages that
     count hosts are created only when needed."""
@@ -60,9 +61,9 @@ class Unbindable(Exception):
 
 
 class QuotaExceeded(Unbindable):
-    """The namespace's quota has no room for the host, although it had for the Workload.
+    """Reports that the namespace's quota has no room for the host.
 
-    In the meantime it counts another host of the namespace."""
+    It had room when the Workload was created, but now counts another host of the namespace."""
 
 
 def is_pending(workload: Object) -> bool:
@@ -102,13 +103,13 @@ class Scheduler:
     def is_binding(self, namespace: str) -> bool:
         """Return whether Workloads of the namespace are queued for a host.
 
-        Those of other namespaces do not delay this one's."""
+        The queues of other namespaces do not matter, because namespaces take turns."""
         return self.controller.queue.ready(namespace) > 0
 
     def avoid(self, host: Object) -> None:
-        """Avoid a host for a while that is being given up.
+        """Avoid for a while a host that a Workload is giving up.
 
-        The cache may not know yet that another consumer has it."""
+        The cache may not know yet that another consumer has the host."""
         self._free.assume(name_of(host))
         self._wake_later(host)
 
@@ -164,7 +165,8 @@ class Scheduler:
         """Queue the waiting Workloads of a namespace whose rules count its other Workloads."""
         if namespace not in self._moved:
             self._moved.add(namespace)
-            # Each of them counts all others: many of them look again less often.
+            # Each Workload with rules counts all others. So the more of them there are, the less
+            # often they look again.
             delay = max(SETTLE, self._ruled.pop(namespace, 0) / RULED_PER_SECOND)
             self._clock.call_later(delay, partial(self._ruled_woken, namespace))
 
@@ -247,7 +249,7 @@ class Scheduler:
         if workload is None or not is_pending(workload):
             return None
         if (wait := self._bound.seconds(key, uid_of(workload))) > 0:
-            return Result(requeue_after=wait)  # the event of our own binding is on its way
+            return Result(requeue_after=wait)  # the event of this scheduler's own binding has not arrived yet
         try:
             return await self._bind(key, workload)
         except Unbindable as error:
@@ -290,7 +292,8 @@ class Scheduler:
         return Result(requeue_after=SETTLE)
 
     def _put_off(self, workload: Object, error: QuotaExceeded) -> None:
-        """Leave the hosts that are planned for the rest of a gang to others."""
+        """Release the hosts that are planned for the rest of a gang, until the quota is tried
+        again."""
         members = self._cluster.workloads.store.by_index("gang", gang_key(workload)[0])
         self._gangs.put_off(members, Refusal(error.reason, error.message()), self._clock.time() + LOOK_AT_QUOTA)
 
@@ -305,7 +308,7 @@ class Scheduler:
         return None if await self._post(workload, chosen) else Result(requeue_after=SETTLE)
 
     def _wanted(self, workload: Object, class_: Object) -> Requirements:
-        """Return the Workload's requirements with what its placement means now."""
+        """Return the Workload's requirements, with the rules of its placement as they apply now."""
         want = requirements_of(workload, self._namespace_uid(workload))
         if not self._places.has_rules(workload):
             return want
@@ -325,8 +328,9 @@ class Scheduler:
         return name_of(class_), self._wanted(workload, class_)
 
     def _of_gang(self, workload: Object) -> str | None:
-        """Return the (assumed) host that is planned for a gang's member; None without a gang, or if
-        enough of its members have hosts. Raises Unbindable."""
+        """Return the (assumed) host that is planned for a gang's member.
+
+        Return None without a gang, or if enough of its members have hosts. Raises Unbindable."""
         if not (gang := gang_key(workload)):
             return None
         if (planned := self._gangs.take(workload)) is not None:
@@ -349,15 +353,15 @@ class Scheduler:
         return None
 
     def _recovered(self, workload: Object, class_: Object) -> Object | None:
-        """Return the host that a Workload of this namespace and name had in a store that was lost,
-        or None."""
+        """Return the host that the Workload's predecessor, of the same namespace and name, had in a
+        store that was lost. Return None if there is none."""
         uid = self._namespace_uid(workload)
         hosts = self._cluster.hosts.store.by_index("recovered", key_of(workload))
         own = (host for host in hosts if (host["status"]["held"].get("namespaceUID") or "") == uid)
         return next((host for host in own if host["spec"]["className"] == name_of(class_)), None)
 
     def _namespace_uid(self, workload: Object) -> str:
-        """Return the uid of the namespace that has the name of the Workload's now, or ""."""
+        """Return the uid of the Workload's namespace as last seen, or ""."""
         namespace = self._cluster.namespaces.store.get(namespace_of(workload))
         return uid_of(namespace) if namespace is not None else ""
 
@@ -407,7 +411,7 @@ class Scheduler:
             )
         claim = host["spec"].get("claimRef")
         if claim and claim["namespace"] != namespace_of(workload):
-            # do not reveal that another namespace took it
+            # The tenant must not learn that another namespace has the host.
             raise Unbindable("HostNotFound", _not_offered(wanted, self._cluster.view_group))
         if reason := unavailable_phrase(host):
             raise Unbindable("HostNotFree", f'the host "{wanted}" {_is(reason)}: it is taken as soon as it is free')
@@ -415,7 +419,7 @@ class Scheduler:
         return None if await self._post(workload, name_of(host)) else Result(requeue_after=1.0)
 
     async def _pinned(self, workload: Object, name: str) -> Object:
-        """Return the Host of a view."""
+        """Return the Host behind the view of this name. Raises Unbindable."""
         view = await self._cluster.client.find(kinds.views(self._cluster.view_group), name, namespace_of(workload))
         host = self._cluster.hosts.store.get(view["status"]["provisioning"]["ID"]) if view is not None else None
         if host is None:
@@ -423,8 +427,8 @@ class Scheduler:
         return host
 
     async def _post(self, workload: Object, host: str) -> bool:
-        """Claim the (assumed) host. Return False if that failed because of the host; another one
-        may do."""
+        """Claim the (assumed) host. Return False if the server refused this host, so that another
+        one may be tried."""
         body = {
             "apiVersion": kinds.WORKLOADS.api_version,
             "kind": "Binding",
@@ -450,8 +454,8 @@ class Scheduler:
                     return True
                 if (found := self._cluster.hosts.store.get(host)) is not None:
                     self._wake_later(found)
-                # the failure is the host's: it stays assumed, so that the next attempt uses another
-                # one
+                # The host is the cause. It stays assumed, so that the next attempt uses another
+                # host.
                 return False
             self._free.forget(host)
             raise
@@ -493,8 +497,7 @@ class Scheduler:
 
 
 def _group(workload: Object) -> tuple[str, str]:
-    """Return the Workloads that the Workload's priority is compared with: its namespace, and the
-    class."""
+    """Return the group within which the Workload's priority counts: its namespace and class."""
     return namespace_of(workload), workload["spec"].get("className") or ""
 
 
@@ -503,8 +506,7 @@ def _priority(workload: Object) -> int:
 
 
 def _counts_for_others(workload: Object | None) -> tuple[object, ...]:
-    """Return what is looked at for other Workloads: a Workload's spec and labels, and whether it
-    has a host."""
+    """Return the parts of a Workload on which the placement of other Workloads may depend."""
     return (has_host(workload), workload["spec"], labels_of(workload), deleting(workload)) if workload is not None else ()
 
 

@@ -1,4 +1,4 @@
-"""Explain why no host fits, once for all Workloads with the same requirements, not too often."""
+"""Explain why no host fits. Workloads with the same requirements share one explanation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from controllers.scheduler.cache import SchedulerCache
 
 KEPT = 4 * 1024 * 1024
-"""The bytes of cached messages and of the requirements that they are about."""
+"""The most bytes of cached messages and of the requirements that they are about."""
 SHARE = 20.0
-"""The ratio of other time to the time of counting for Workloads with the same requirements."""
+"""The least ratio of the time between two counts for the same requirements to the time of a
+count."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Explanation:
-    """A message, the version that it is based on, and the time before which it is not created
+    """Hold a message, the version that it is based on, and the time before which it is not made
     again."""
 
     text: str
@@ -32,7 +33,7 @@ class _Explanation:
 
 
 class Explanations:
-    """Messages by class and requirements.
+    """Caches messages by class and requirements.
 
     `clock` returns seconds, to measure how long counting takes."""
 

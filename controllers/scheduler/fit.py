@@ -1,9 +1,9 @@
 """Decide which host fits a Workload best: the smallest one that suffices.
 
-The scheduler's index finds it without examining all hosts. A host fits, or there are reasons why
-not. Of those that fit, hosts in the wanted failure domain come first, or those that its placement
-prefers, then the one with the least capacity. A hash of both breaks ties, so that concurrent
-Workloads prefer different hosts.
+The scheduler's index finds that host without examining all hosts. A host fits, or there is a reason
+why not. Of the hosts that fit, those in the wanted failure domain, or those that the placement
+prefers, come first. Among these, the least capacity wins. A hash of Workload and host breaks ties,
+so that concurrent Workloads prefer different hosts.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from apiserver.client.objects import Object, matches, name_of
 from controllers.scheduler.placement import ANYWHERE, Rules
 
 MOST_TERMS = 64
-"""The number of a Workload's labels, expressions and counted resources that are compared with a
+"""The most labels, expressions and counted resources of a Workload that are compared with a
 host."""
 MOST_VALUES = 256
-"""The number of values in all its expressions together."""
+"""The most values in all expressions of a Workload together."""
 MOST_SAID = 8
-"""The number of an expression's values that a message repeats."""
+"""The most values of an expression that a message repeats."""
 
 
 OTHERS_DATA = "are not available"
-"""Why a host that is not clean is unavailable to other namespaces."""
+"""The phrase for hosts with another namespace's data."""
 OWN = "are its own already"
-"""Why a host is unavailable that a Workload of the same namespace has."""
+"""The phrase for hosts that Workloads of the same namespace have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A free host with the properties by which it is chosen.
+    """Describes a free host by the properties that decide about its choice.
 
     `ram` and `storage` are in bytes. For `dirty_for`, see reserved_for."""
 
@@ -60,10 +60,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """The requirements of a Workload.
+    """Holds the requirements of a Workload.
 
-    `resources` are labels with minimum amounts. `rules` is what its placement means now. With
-    `own`, only a host with data of the Workload's namespace fits."""
+    `ram` and `storage` are in bytes; the texts are as the tenant wrote them. `resources` has
+    (label, least amount, amount as text). `rules` are those of the placement, as they apply now.
+    With `own`, only a host with data of the Workload's namespace fits."""
 
     namespace_uid: str
     seed: str
@@ -180,11 +181,11 @@ def _listed(values: Sequence[str]) -> str:
 
 
 def capacity(host: Candidate, want: Requirements) -> float:
-    """Return the host's capacity: 1 more for each doubling of a dimension. The least capacity fits
-    best.
+    """Return the host's capacity, in which each doubling of a dimension adds 1. The least capacity
+    fits best.
 
-    It depends on the host and on the labels that the Workload counts, but not on the amounts. So
-    hosts can be kept in this order."""
+    The capacity depends on the host and on the labels that the Workload counts, but not on the
+    amounts. So an index can keep hosts in this order."""
     hardware = _volume(host.cpus, host.ram, host.storage, host.nics)
     if not want.resources:
         return round(hardware + host.extras, 9)

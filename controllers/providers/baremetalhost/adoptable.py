@@ -1,4 +1,4 @@
-"""Decide which hosts may be adopted, and compute the writes of an adoption and of its way back."""
+"""Decide which hosts may be adopted, and compute the writes of an adoption and of its undoing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from controllers.providers.baremetalhost.desired import DEPLOYED, passed_annotat
 from controllers.providers.baremetalhost.record import without_auth
 
 OTHERS = ("Workload", "HostClaim")
-"""The kinds of consumers that do not move here: they have objects of their own."""
+"""The kinds of consumers that cannot move here, because other controllers own them."""
 
 
 def obstacle(bmh: Object, host: Object | None, wanted: Adoption, class_: Object) -> str | None:
@@ -103,7 +103,7 @@ def _elsewhere(bmh: Object, wanted: Adoption) -> str | None:
 
 
 def _forbidden(bmh: Object, wanted: Adoption, class_: Object) -> str | None:
-    """Return what the class or the form of a Workload does not allow of what runs."""
+    """Return why no Workload of the class can describe what runs on the host."""
     workload = workload_of(bmh, wanted, class_, secrets=False)
     if missing_checksum(workload["spec"].get("image")):
         return f"a Workload needs a checksum of its image: {MISSING_CHECKSUM} on the real host"
@@ -123,8 +123,9 @@ def _who(reference: Object) -> str:
 def name_conflict(described: Object, present: Object | None, view: Object | None, host: Object | None, wanted: Adoption) -> str | None:
     """Return which object of the management cluster has a name that the adoption needs.
 
-    `present` and `view` have the names now. The tenant may have created the Workload already, which
-    then waits for a host. It must want what runs on the host, as in the Workload `described`."""
+    `present` is the Workload and `view` the BareMetalHost that have the names now, or None. The
+    tenant may have created the Workload already, which then waits for a host. It must want what
+    runs on the host, as the Workload `described` does."""
     if wanted.workload and present is not None and (problem := _other(described, present)):
         return f"the Workload {wanted.namespace}/{wanted.workload} {problem}: choose another name with --name"
     shown = ((view or {}).get("status") or {}).get("provisioning") or {}
@@ -153,7 +154,7 @@ def _other(described: Object, present: Object) -> str:
 def workload_of(bmh: Object, wanted: Adoption, class_: Object, *, secrets: bool) -> Object:
     """Return the Workload that describes what runs on the host.
 
-    It names the owner's `secrets` only if they are copied for it."""
+    With `secrets`, it names the owner's secrets, which must have been copied to its namespace."""
     spec = bmh["spec"]
     kept = ("image", "customDeploy", "online", "automatedCleaningMode")
     wishes: Object = {key: spec[key] for key in kept if spec.get(key) is not None}
@@ -161,7 +162,7 @@ def workload_of(bmh: Object, wanted: Adoption, class_: Object, *, secrets: bool)
         wishes["image"] = without_auth(wishes["image"])
     if secrets:
         wishes |= {field: {"name": spec[field]["name"]} for field in FIRST_BOOT if (spec.get(field) or {}).get("name")}
-    # The annotation keeps the scheduler from choosing another host, if this one cannot be had.
+    # The annotation keeps the scheduler from choosing another host if this one is not available.
     consumer = workload_reference(wanted) if wanted.workload else wanted.consumer or {}
     metadata = {"name": wanted.workload or name_of(bmh), "namespace": wanted.namespace, "annotations": {ADOPTS: adopted_consumer(consumer)}}
     return {
@@ -184,15 +185,16 @@ def described(bmh: Object, wanted: Adoption, secrets: Sequence[str]) -> str:
 
 
 def _conditional(bmh: Object, metadata: Object) -> Object:
-    """Return metadata that the write is conditional on the host as it was read."""
+    """Return the metadata of a patch, which the server refuses if the host has changed since it was
+    read."""
     return {"resourceVersion": bmh["metadata"]["resourceVersion"], "uid": uid_of(bmh), **metadata}
 
 
 def marking_patch(bmh: Object, wanted: Adoption) -> Object:
     """Return the merge patch of the real host that lets the adoption begin.
 
-    Owners that are objects of Cluster API are removed: they leave this cluster, and the garbage
-    collector would delete the host after them."""
+    References to owners of Cluster API are removed: these objects leave the hardware cluster, and
+    the garbage collector would then delete the host."""
     metadata: Object = {"annotations": {names.ADOPTION: wanted.encode()}}
     owners = bmh["metadata"].get("ownerReferences") or []
     staying = [owner for owner in owners if not is_cluster_apis(owner)]
@@ -207,10 +209,9 @@ def unmarking_patch(bmh: Object) -> Object:
 
 
 def waits_for(workload: Object, record: Adoption) -> bool:
-    """Return whether the Workload has no machine and wants this one only, so that it ends with the
-    mark.
+    """Return whether the Workload waits for this machine only, so that it is deleted with the mark.
 
-    One that a tenant created itself may get another machine."""
+    A Workload that a tenant created itself may get another machine."""
     own = annotations_of(workload).get(ADOPTS) == adopted_consumer(workload_reference(record))
     return own and not (workload.get("status") or {}).get("host") and not deleting(workload)
 
@@ -218,7 +219,7 @@ def waits_for(workload: Object, record: Adoption) -> bool:
 def is_free_or_on(workload: Object, uids: Sequence[str]) -> bool:
     """Return whether the Workload has no machine, or the one whose view has one of these uids.
 
-    Anyone who can write to the hardware cluster can name a Workload on any host."""
+    Any user of the hardware cluster with write access can name a Workload on any host."""
     host = (workload.get("status") or {}).get("host")
     return not host or host.get("uid") in uids
 
@@ -242,7 +243,7 @@ def undo_obstacle(bmh: Object, host: Object | None, workload: Object | None, rec
 def handing_back_patch(bmh: Object, record: Adoption) -> Object:
     """Return the merge patch of the real host that makes it again what it was before.
 
-    The other fields of spec were not changed by us (see `adoption.KEPT`)."""
+    Nothing here has changed the other fields of spec (see `adoption.KEPT`)."""
     uid = labels_of(bmh)[names.WORKLOAD_UID]
     marks = (names.ADOPTION, names.MANAGEMENT, names.PASSED, names.RECORD, names.RECOVER)
     reboots = [key for key in passed_annotations(bmh) if names.is_reboot(key)]

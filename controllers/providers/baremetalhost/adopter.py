@@ -1,9 +1,9 @@
-"""Carry out an adoption, and its way back, one host after the other.
+"""Carry out an adoption, or undo it, one host after the other.
 
 Every step first checks whether it is done: if the process is killed anywhere, the same command
-continues. The real host gets one annotation from here. The controllers take it over as they take
-over any claim that its source knows. On the way back, one write makes the real host what it was,
-before anything is deleted here.
+continues. An adoption writes one annotation on the real host. The controllers then take the host
+over like any claim that a source knows. To undo an adoption, one write makes the real host what it
+was, before anything is deleted in the management cluster.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Obstacle(Exception):
-    """One host cannot be adopted or given back. The message says why and what to do."""
+    """Reports that a host cannot be adopted or given back. The message says why and what to do."""
 
 
 class Adopter:
@@ -142,7 +142,7 @@ class Adopter:
         return None
 
     def _unclaimed(self, host: Object | None, wanted: Adoption) -> Object | None:
-        """Return the Host without the claim that this adoption has made."""
+        """Return the Host without its claim, if this adoption has made the claim."""
         claim = host["spec"].get("claimRef") if host is not None else None
         same = claim and (claim["namespace"], claim["name"]) == (wanted.namespace, wanted.workload)
         return {**host, "spec": {**host["spec"], "claimRef": None}} if host is not None and same else host
@@ -236,7 +236,7 @@ class Adopter:
         return taken and status.get("phase") in RAN_PHASES
 
     async def _show(self, bmh: Object, wanted: Adoption) -> None:
-        """Wait until the host's consumer finds the view where it moves to, with the uid of the real
+        """Wait until the view that the host's consumer moves to exists, with the uid of the real
         host."""
         await self._until(lambda: self._is_held(bmh), "the controllers to report that the host can be taken over")
         await self._until(lambda: self._is_shown(bmh, wanted), f"the BareMetalHost {wanted.namespace}/{name_of(bmh)} to appear")
@@ -244,16 +244,18 @@ class Adopter:
         self._summary.waiting.append(name_of(bmh))
 
     async def _is_shown(self, bmh: Object, wanted: Adoption) -> bool:
-        """Return whether the view has the uid of the real host. Delete a Host without it."""
+        """Return whether the view has the uid of the real host. Delete a Host whose view would not
+        have it."""
         host = await self._host(bmh)
         if host is not None and host["spec"]["source"].get("identityNamespace") != wanted.namespace and not host["spec"].get("claimRef"):
-            # The controllers create it again with the identity. Only its history would be lost: no claim uses it.
+            # The controllers create the Host again with the identity. No claim uses it, so only its
+            # history is lost.
             await self._delete(kinds.HOSTS, host)
             return False
         view = await self._management.find(await kinds.served_views(self._management), name_of(bmh), wanted.namespace)
         return view is not None and uid_of(view) == uid_of(bmh)
 
-    # The way back:
+    # Undoing an adoption:
 
     async def _undo(self, bmh: Object) -> None:
         record = self._record(bmh)
@@ -307,7 +309,7 @@ class Adopter:
         return await self._finish(bmh, labels_of(bmh)[names.WORKLOAD_UID])
 
     async def _workload(self, bmh: Object) -> Object | None:
-        """Return the Workload that the management cluster knows to have the host."""
+        """Return the Workload whose claim the Host in the management cluster has, or None."""
         claim = ((await self._host(bmh)) or {"spec": {}})["spec"].get("claimRef")
         workload = await self._management.find(kinds.WORKLOADS, claim["name"], claim["namespace"]) if claim else None
         return workload if workload is not None and claim and uid_of(workload) == claim["uid"] else None
@@ -343,9 +345,9 @@ class Adopter:
         return workload is None
 
     async def _delete(self, resource: Resource, obj: Object) -> bool:
-        """Delete the object, and return whether it still was as it was judged.
+        """Delete the object if it has not changed since it was read, and return whether it is gone.
 
-        A Workload may get a machine at any time, which its deletion would wipe, and a Host may be
+        In between, a Workload may get a machine, which the deletion would wipe, and a Host may be
         claimed."""
         conditions = {"uid": uid_of(obj), "resource_version": obj["metadata"]["resourceVersion"]}
         try:

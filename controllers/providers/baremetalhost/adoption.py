@@ -2,9 +2,9 @@
 
 The owner gives a host that is in use to a tenant as it runs. The tenant's side is a Workload, or
 the consumer that the host has, which moves to the management cluster. `adopt` records that in one
-annotation. Until a Workload takes the host over, nothing else of it changes. As long as what was
-adopted runs, the record stays, and the host keeps its own references to first-boot secrets and its
-cleaning mode. So the host can be given back as it was.
+annotation of the host. Until a Workload takes the host over, nothing else on the host changes. As
+long as the adopted system runs, the record stays, and the host keeps its own references to
+first-boot secrets and its cleaning mode. So the host can be given back as it was.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from controllers.providers.baremetalhost.identity import Identity
 
 KEPT = ("image", "customDeploy", *FIRST_BOOT, "automatedCleaningMode")
-"""The fields of an adopted host's spec that stay as its owner wrote them, while what was adopted
+"""The fields of an adopted host's spec that stay as its owner wrote them, while the adopted system
 runs."""
 CONSUMER_LABELS = ("cluster.x-k8s.io/cluster-name", "infrastructure.cluster.x-k8s.io/node-reuse")
 """The labels that CAPM3 puts on a host that it has."""
@@ -34,7 +34,7 @@ CAPM3 = "metal3.io/capm3"
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """The Workload or consumer that may take the host over.
+    """Name the Workload or consumer that may take the host over.
 
     `cluster`: the identity of the management cluster. `workload`: the name of the Workload; "" for
     the host's own consumer, which moves there. `consumer`: the consumerRef that the host had."""
@@ -58,8 +58,8 @@ class Adoption:
 
 
 def adoption_of(bmh: Object) -> Adoption | None:
-    """Return what the host records, or None. A record that cannot be read is ignored. So is one
-    without the uid of its namespace, because a later namespace may have the name."""
+    """Return the adoption that the host records, or None. A record that cannot be read is ignored,
+    as is a record without the uid of its namespace, because a later namespace may have the name."""
     try:
         found = orjson.loads(annotations_of(bmh).get(names.ADOPTION) or "null")
     except orjson.JSONDecodeError:
@@ -72,7 +72,8 @@ def adoption_of(bmh: Object) -> Adoption | None:
 
 
 def marked(bmh: Object, identity: Identity) -> Adoption | None:
-    """Return the adoption that may begin: the host is still as it was when it was marked."""
+    """Return the adoption that may begin, or None if the host is not as it was when it was
+    marked."""
     record = adoption_of(bmh)
     if record is None or not identity.owns(record.cluster) or deleting(bmh) or names.WORKLOAD_UID in labels_of(bmh):
         return None
@@ -88,8 +89,8 @@ def _runs(spec: Object) -> bool:
 def adopted_claim(bmh: Object, identity: Identity) -> Object | None:
     """Return the HeldClaim of a host that may be taken over; None if there is nothing to adopt.
 
-    The names of the owner's own secrets are not in it. Those of a consumer are, because its secrets
-    move with it."""
+    It does not contain the names of the owner's own secrets. It contains those of a consumer's
+    secrets, because they move with the consumer."""
     record = marked(bmh, identity)
     if record is None:
         return None
@@ -126,7 +127,8 @@ def handed_back_by(bmh: Object, workload: Object) -> bool:
 
 
 def runs_adopted(bmh: Object, image: Object | None, custom_deploy: Object | None) -> bool:
-    """Return whether the host is an adopted one, and is to run on as it is."""
+    """Return whether the host is adopted, and the wanted image and customDeploy are what it runs
+    already."""
     spec = bmh.get("spec") or {}
     same = _filled(spec.get("image")) == _filled(image) and _filled(spec.get("customDeploy")) == _filled(custom_deploy)
     return names.ADOPTION in annotations_of(bmh) and same and _runs(spec)
@@ -147,7 +149,7 @@ def ended(bmh: Object) -> Object:
 def resumed(bmh: Object) -> Object:
     """Return the annotations to change when a consumer that has moved takes its host over.
 
-    CAPM3 paused the host for the move. Where it is now, it resumes the view only."""
+    CAPM3 paused the host for the move. After the move, it resumes only the view."""
     record = adoption_of(bmh)
     paused = record is not None and not record.workload and annotations_of(bmh).get(names.PAUSED) == CAPM3
     return {names.PAUSED: None} if paused else {}

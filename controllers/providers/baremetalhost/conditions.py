@@ -1,7 +1,7 @@
 """Compute which of a real host's conditions tenants see, and explain them in the tenant's terms.
 
-Types and reasons are listed. A message is one of ours, because the operator's own may contain the
-owner's data.
+Only listed types and reasons are shown. Messages are written here, because the operator's own
+messages may contain the owner's data.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
 OTHER_REASON = "Other"
-"""The reason that stands for one which is not known here."""
+"""The reason that replaces every reason that is not listed."""
 BEHIND = 0
 """The observedGeneration of a condition that is about an earlier state of the real host's spec.
 
-One that is up to date has none: the real host's generation says nothing to a tenant."""
+A condition that is up to date has none, because the real host's generation means nothing to a
+tenant."""
 STATUSES = ("True", "False", "Unknown")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
@@ -31,7 +32,7 @@ MESSAGES = {
     (READY, "Detached"): "the hardware's owner has detached the machine: nothing on it changes until they attach it again",
     (READY, "Servicing"): "the hardware's owner is servicing the machine",
 }
-"""The sentences by type and reason. Others have no message, as upstream."""
+"""The messages by type and reason. Other conditions have no message, as in BMO."""
 
 
 def shown_conditions(bmh: Object, error: str) -> list[Object]:

@@ -1,6 +1,6 @@
-"""Keep and remove the copies of secrets next to the real host.
+"""Keep and remove the copies of secrets in the namespace of the real host.
 
-Their names are deterministic, so no state is kept."""
+The names of the copies are deterministic, so no state is kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class SecretCopies:
-    """The copied secrets of Workloads in one hardware cluster."""
+    """Manage the copied secrets of Workloads in one hardware cluster."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

@@ -1,7 +1,7 @@
-"""Compute the copies of secrets that are put next to the real host.
+"""Compute the copies of secrets in the namespace of the real host.
 
 By default, BMO fills the metadata of the config drive with the uid, name and namespace of the real
-host. The metaData secret overrides this. So each copy states the identity of the host as its tenant
+host. The metaData secret overrides this. So its copy states the identity of the host as the tenant
 sees it.
 """
 

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 DEPLOYED = ("image", "customDeploy")
 """The fields of spec that say what runs on a host."""
 MARK = 256
-"""The number of characters of a tenant's mark that are passed on. CAPM3 writes a few words."""
+"""The most characters of a tenant's mark that are passed on. CAPM3 writes a few words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The desired state of the real host. `secrets`: the name of the copied secret for each
+    """Hold the desired state of the real host. `secrets` has the name of the copied secret for each
     reference field."""
 
     consumer: Object
@@ -72,16 +72,17 @@ def is_claimed_by(bmh: Object, workload: Object) -> bool:
 
 
 def is_recovered_by(bmh: Object, workload: Object) -> bool:
-    """Return whether the host was its predecessor's: of the same name, in a store that was lost, by
-    the decision of the host's owner."""
+    """Return whether the Workload may recover the host, by the decision of the host's owner.
+
+    Its predecessor, of the same name in a store that was lost, had the host."""
     reference = (bmh.get("spec") or {}).get("consumerRef") or {}
     same = {key: value for key, value in reference.items() if key != "uid"} == consumer_reference(workload)
     return same and bool(recovers(bmh))
 
 
 def recovers(bmh: Object) -> str:
-    """Return the uid of the lost Workload whose successor may take the host over; "" when it did
-    already, or the owner has not said so."""
+    """Return the uid of the lost Workload whose successor may take the host over. Return "" if the
+    owner has not allowed it, or the successor has the host already."""
     wanted, label = annotations_of(bmh).get(names.RECOVER, ""), labels_of(bmh).get(names.WORKLOAD_UID)
     return wanted if wanted == label else ""
 
@@ -90,8 +91,8 @@ def has_stale_label_of(bmh: Object, workload: Object) -> bool:
     """Return whether a host without a consumer has this Workload's label, and nothing else was put
     on it.
 
-    This is the case if somebody took the host over, or cleared its consumerRef by mistake. The
-    Workload may take it again."""
+    This is the case if another consumer took the host over and left, or a user cleared the
+    consumerRef by mistake. The Workload may take the host again."""
     spec, wanted = bmh.get("spec") or {}, workload["spec"]
     if spec.get("consumerRef") or labels_of(bmh).get(names.WORKLOAD_UID) != uid_of(workload):
         return False
@@ -134,9 +135,10 @@ def desired(
 
 
 def held(bmh: Object, want: Desired) -> Desired:
-    """Return the same desired state, but with what is on the host unchanged.
+    """Return the desired state, changed to keep what is on the host.
 
-    It is used if the Workload's secrets or image cannot be used, or cannot be used any more."""
+    The caller uses it if the Workload's secrets or image cannot be used, or cannot be used any
+    more."""
     spec = bmh.get("spec") or {}
     current = {key: spec[key]["name"] for key in FIRST_BOOT if (spec.get(key) or {}).get("name")}
     return replace(want, image=spec.get("image"), custom_deploy=spec.get("customDeploy"), secrets=current)
@@ -236,10 +238,10 @@ def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
 
 
 def released_patch(bmh: Object, *, online: bool, cleaning: str | None = None) -> Object:
-    """Return the merge patch that empties the host and keeps our claim on it until it is empty.
+    """Return the merge patch that empties the host. Our claim stays on the host until it is empty.
 
     automatedCleaningMode stays as it was applied, because it decides whether the disks are wiped
-    now. Nothing was applied to an adopted host: it is wiped as `cleaning` says."""
+    now. Nothing was applied to an adopted host, which gets the mode `cleaning`."""
     spec: Object = {"image": None, "customDeploy": None, "online": online or _stays_on(bmh), **dict.fromkeys(FIRST_BOOT)}
     if cleaning is not None and names.ADOPTION in annotations_of(bmh):
         spec["automatedCleaningMode"] = cleaning
@@ -249,9 +251,10 @@ def released_patch(bmh: Object, *, online: bool, cleaning: str | None = None) ->
 
 
 def drop_claim_patch(bmh: Object, *, dirty_for: str | None = None, quarantined_by: str | None = None) -> Object:
-    """Return the merge patch that gives the host back, which is the last write of a release.
+    """Return the merge patch that removes our claim, which is the last write of a release.
 
-    It states whose data is still on the host, if any."""
+    The patch records whose data is still on the host, if any: `dirty_for` is the value of the
+    annotation DIRTY_FOR, and `quarantined_by` that of QUARANTINED."""
     annotations = {names.DIRTY_FOR: dirty_for, **dict.fromkeys((names.MANAGEMENT, names.PASSED, names.RECORD, names.RECOVER))}
     annotations |= ended(bmh)["annotations"]
     if quarantined_by is not None:

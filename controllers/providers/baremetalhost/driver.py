@@ -1,8 +1,8 @@
 """Implement a Provider whose machines are BareMetalHosts of another cluster.
 
-It claims the hosts, writes what they have to run, and reports their state. Every write to a host
-states the resourceVersion that the decision was based on. A claim is one write: consumerRef and our
-label together. Real hosts and the views of another metal3-workloads differ in which
+The driver claims the hosts, writes what they have to run, and reports their state. Every write to a
+host states the resourceVersion that the decision was based on. A claim is one write: consumerRef
+and our label together. Real hosts and the views of another metal3-workloads differ in which
 Workload may have a host and how it is given back. The subclasses implement these differences.
 """
 
@@ -63,8 +63,8 @@ TRUST = 600.0
 """The seconds after which a host is checked again although nothing changed: a copied secret may be
 deleted."""
 DONE = 4 * 1024 * 1024
-"""The bytes of remembered results: those of 10,000 Workloads. A host whose result was dropped is
-checked once more."""
+"""The most bytes of remembered results, enough for 10,000 Workloads. A host whose result was
+dropped is checked once more."""
 
 
 class DriverParameters(Model):
@@ -133,12 +133,12 @@ class BareMetalHostDriver(Provider):
         """Return the problem behind an error of the informer, for the class's owner."""
 
     def complete(self, bmh: Object) -> Object:
-        """Return the host with what is known of it from other objects."""
+        """Return the host, completed with what other objects say about it."""
         return bmh
 
     def record(self, request: ApplyRequest) -> str:
-        """Return what is noted on the host of its Workload, for a day on which the store is lost;
-        "" for nothing."""
+        """Return the record of the Workload to write on its host, for a recovery after the store
+        was lost. Return "" for none."""
         return ""
 
     def excluded(self, bmh: Object) -> bool:
@@ -174,8 +174,7 @@ class BareMetalHostDriver(Provider):
         since = self._informer.stale_since
         if not self.synced or since is None:
             return ""
-        # Computed once per outage, because a message that changes every second is a write every
-        # second.
+        # The time is computed once per outage, because each change of the message causes a write.
         if self._stale_text[0] != since:
             ago = timedelta(seconds=asyncio.get_running_loop().time() - since)
             self._stale_text = since, f"; what is known of the hosts is of {timestamp(datetime.now(UTC) - ago)}"
@@ -215,7 +214,8 @@ class BareMetalHostDriver(Provider):
             return self._applied_to(bmh, request, refused or blocked)
         secrets = await self._copies.keep(request.workload, namespace_of(bmh), data)
         if IMAGE_AUTH not in secrets and auth_of(bmh) == names.secret_name(request.workload_uid, IMAGE_AUTH):
-            # Removed first: as long as the host names it, this is done again after a crash.
+            # Remove the secret before the host stops naming it: after a crash, the name shows that
+            # the removal is still to be done.
             await self._copies.remove_one(request.workload_uid, IMAGE_AUTH, namespace_of(bmh))
         bmh, refused = await self._tell(bmh, self._desired(request, secrets))
         if refused:
@@ -227,8 +227,8 @@ class BareMetalHostDriver(Provider):
         return self._applied_to(bmh, request, _SYNCHRONIZED)
 
     async def _forget_predecessor(self, bmh: Object, request: ApplyRequest) -> Object:
-        """End a recovery: remove the copied secrets of the lost Workload that this one is the
-        successor of."""
+        """End a recovery: remove the copied secrets of the lost Workload whose successor this one
+        is."""
         lost = annotations_of(bmh).get(names.RECOVER)
         if lost is None:
             return bmh
@@ -238,8 +238,8 @@ class BareMetalHostDriver(Provider):
 
     def applied(self, request: ApplyRequest) -> Applied | None:
         version, until = self._done.get(request.workload_uid) or ("", 0.0)
-        # A host that must be emptied is always read: a stale copy may show it empty from before it
-        # was filled.
+        # A host that must be emptied is always read, because a stale copy may show it as empty,
+        # from before something was installed on it.
         if version != request.version or until < asyncio.get_running_loop().time() or not runs_something(request.workload):
             return None
         found = self._informer.store.by_index("uid", request.source.uid)
@@ -251,7 +251,7 @@ class BareMetalHostDriver(Provider):
         return self._applied_to(found[0], request, _SYNCHRONIZED)
 
     def _data(self, request: ApplyRequest) -> tuple[Outcome | None, dict[str, dict[str, bytes]]]:
-        """Return why nothing can be put on the host, or None, and the data of the secrets to
+        """Return why nothing can be installed on the host, or None, and the data of the secrets to
         copy."""
         if not runs_something(request.workload):
             return None, {}
@@ -275,8 +275,8 @@ class BareMetalHostDriver(Provider):
         return Applied(_BOUND, synchronized, observed=observed, empty=is_empty(bmh), consumed_annotations=done, stalled=why)
 
     async def _tell(self, bmh: Object, want: Desired) -> tuple[Object, Outcome | None]:
-        """Write the desired state. Return the host, and the refusal if admission in its cluster
-        refuses it."""
+        """Write the desired state. Return the host, and an Outcome if admission in its cluster
+        refuses the write."""
         patch = claimed_patch(bmh, want)
         try:
             return await self._patch(bmh, patch), None
@@ -293,7 +293,8 @@ class BareMetalHostDriver(Provider):
         if is_claimed_by(bmh, request.workload):
             return bmh
         full = claimed_patch(bmh, self._desired(request, {}))
-        reference = {key: value for key, value in full.get("spec", {}).items() if key == "consumerRef"}  # its predecessor's is the same
+        # A recovered host names its predecessor, whose consumerRef is the same.
+        reference = {key: value for key, value in full.get("spec", {}).items() if key == "consumerRef"}
         return await self._patch(bmh, {"metadata": full.get("metadata", {}), **({"spec": reference} if reference else {})})
 
     async def _patch(self, bmh: Object, patch: Object) -> Object:
@@ -353,6 +354,6 @@ _GONE = "the machine is not at its source any more: if its owner removed it for 
 
 
 def _workloads_of(bmh: Object) -> list[str]:
-    """Return the uids of the Workloads that the host bears marks of."""
+    """Return the uids of the Workloads that the host's label or consumerRef names."""
     consumer = (bmh.get("spec") or {}).get("consumerRef") or {}
     return sorted({uid for uid in (labels_of(bmh).get(names.WORKLOAD_UID), consumer.get("uid")) if uid})

@@ -1,9 +1,9 @@
 """Follow the HardwareData of the hardware cluster, where the Baremetal Operator keeps what
 inspection has found.
 
-The operator writes the same to status.hardware of the host, and will not do so forever. The object
-is preferred. A cluster without the kind, or credentials without the right to read it, leave
-status.hardware.
+The operator still writes the same data to status.hardware of the host, but plans to stop. So the
+HardwareData is preferred. Without the kind, or without the right to read it, status.hardware is
+used.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
 
 KEPT = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
-"""The metadata that is kept."""
+"""The metadata fields that the informer keeps."""
 
 
 class HardwareObjects:
-    """The HardwareData of a namespace ("" for all).
+    """Follow the HardwareData of a namespace ("" for all).
 
     `on_change` is called with the key of each host whose object changes, `on_health` when `settled`
     may have changed."""
@@ -41,9 +41,9 @@ class HardwareObjects:
 
     @property
     def settled(self) -> bool:
-        """Return whether it is known which hosts have an object.
+        """Return whether it is known which hosts have a HardwareData.
 
-        Reports from before that could lose the hardware of every host for a moment."""
+        Reports that are made before that could lose the hardware of every host for a moment."""
         return self._informer.synced.is_set() or self._refused
 
     @property
@@ -55,7 +55,8 @@ class HardwareObjects:
         """Return the host with its hardware in status.hardware. The argument is not changed."""
         status = bmh.get("status") or {}
         known = (status.get("hardware"), self._found(bmh))
-        # What cannot be read any more is older than what the operator writes to the host.
+        # While the HardwareData cannot be read, the last known one is older than the host's own
+        # status.
         stale, latest = reversed(known) if self._refused else known
         hardware = latest or stale
         return bmh if hardware is status.get("hardware") else {**bmh, "status": {**status, "hardware": hardware}}
@@ -73,9 +74,10 @@ class HardwareObjects:
 
 
 def _belongs(data: Object, bmh: Object) -> bool:
-    """Return whether the object is not that of an earlier host of this name.
+    """Return whether the HardwareData is about this host, and not about an earlier host of the same
+    name.
 
-    One that the owner has written by hand need not name the host."""
+    A HardwareData that the owner has written by hand need not name the host."""
     owners = [one["uid"] for one in data["metadata"].get("ownerReferences") or () if one.get("kind") == "BareMetalHost"]
     return not owners or uid_of(bmh) in owners
 

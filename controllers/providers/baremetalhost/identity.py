@@ -1,8 +1,8 @@
 """Decide which marks on shared hosts belong to this management cluster.
 
-A host has the name of the management cluster that has it, or whose data is on it. This name is the
-class's `identity` or, by default, the id of the management cluster, which is unique. Marks without
-a name were written by earlier versions, or by clusters without an id.
+A mark on a host names the management cluster that has the host, or whose data is on it. This name
+is the class's `identity` or, by default, the id of the management cluster, which is unique. Marks
+without a name were written by earlier versions, or by clusters without an id.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ _FREE = (
 
 
 def is_lost(bmh: Object, host: Object | None, identity: Identity) -> bool:
-    """Return whether a Workload of this management cluster has the real host without the store
-    knowing it."""
+    """Return whether the real host names a Workload of this management cluster as its consumer,
+    while the store has no such claim."""
     consumer = consumer_of(bmh, identity)
     if consumer is None or not consumer.workload_uid or not all(lost_key(bmh)):
         return False
@@ -142,9 +142,10 @@ def successor(bmh: Object, class_name: str) -> Object:
 
 
 def _deployed(bmh: Object) -> Object:
-    """Return what is on the host.
+    """Return the fields of a Workload's spec that describe what is on the host.
 
-    The secret with the registry's credentials is the tenant's, as recorded; the host names a copy."""
+    The secret with the registry's credentials is the tenant's own, from the record, because the
+    host names a copy of it."""
     found = {field: bmh["spec"][field] for field in DEPLOYED if bmh["spec"].get(field)}
     if "image" in found:
         found["image"] = (without_auth(found["image"]) or {}) | _recorded_auth(bmh)
@@ -158,15 +159,14 @@ def _recorded_auth(bmh: Object) -> Object:
 
 
 def unknown_successor(bmh: Object, class_name: str) -> Object:
-    """Return what is known of a Workload that its tenant creates again: what the host itself
-    shows."""
+    """Return what the host itself shows of a Workload that its tenant will create again."""
     namespace, name = lost_key(bmh)
     return {"metadata": {"name": name, "namespace": namespace}, "spec": {**_deployed(bmh), "className": class_name}}
 
 
 def described(workload: Object, bmh: Object) -> str:
-    """Return class, image and secrets of the Workload that would get the host, for the owner to
-    check."""
+    """Return the class, image and secrets of the Workload that would get the host, as text for the
+    owner to check."""
     spec, recorded = workload["spec"], read_record(bmh)
     image, method = (spec.get("image") or {}).get("url"), (spec.get("customDeploy") or {}).get("method")
     what = f"image {image}" if image else f"deploy method {method}" if method else "no image"

@@ -37,8 +37,8 @@ HARDWARE_DATA = Resource("metal3.io", "v1alpha1", "hardwaredata", "HardwareData"
 
 OURS = f"{GROUP}/"
 ADOPTION = f"{OURS}adoption"
-"""An annotation that `adopt` puts on a host which its owner uses: which namespace gets the host as
-it runs, and what had it."""
+"""An annotation that `adopt` puts on a host which its owner uses: the namespace that gets the host,
+and the consumer that had it."""
 HANDED_BACK = f"{OURS}handed-back"
 """An annotation of a host with the uids of the last Workloads that handed an adopted claim back,
 separated by commas."""
@@ -46,11 +46,11 @@ PASSED = f"{OURS}passed-annotations"
 """An annotation of a claimed host that lists the tenant's annotations passed on, so each is passed
 on once."""
 RECORD = f"{OURS}record"
-"""An annotation of a claimed host: its Workload as JSON, and its namespace's uid, so that `recover`
-can create it again in a new store."""
+"""An annotation of a claimed host: its Workload as JSON, with the namespace's uid. `recover`
+creates the Workload from it in a new store."""
 RECOVER = f"{OURS}recover"
-"""An annotation that `recover` puts on a host whose claim the store has lost: the uid of the Workload
-whose successor may take it over."""
+"""An annotation that `recover` puts on a host whose claim the store has lost: the uid of the lost
+Workload, whose successor may take the host over."""
 DIRTY_FOR = f"{OURS}dirty-for"
 """An annotation of a host whose disks were not wiped: only the namespace that it names may have
 the host.
@@ -79,9 +79,8 @@ def dirty_mark(cluster: str, namespace: str, namespace_uid: str) -> str:
 def parsed_mark(value: str) -> tuple[str, str, str]:
     """Return the cluster, the namespace and the namespace's uid of a value of DIRTY_FOR.
 
-    Earlier versions wrote no uid, and the cluster may be empty. If a mark has no uid and its
-    namespace's name looks like a uid, the mark is read as another namespace's. In that case no
-    namespace gets the host."""
+    Earlier versions wrote no uid, and the cluster may be empty. A mark without a uid is misread if
+    the name of its namespace looks like a uid. In that case, no namespace gets the host."""
     rest, _, last = value.rpartition("/")
     if not _UID.fullmatch(last) or not rest:
         return rest, last, ""

@@ -139,14 +139,15 @@ class BareMetalHostProvider(BareMetalHostDriver):
         if uid_of(bmh) != uid or not leftovers(bmh):
             return
         await self._copies.remove(labels_of(bmh)[names.WORKLOAD_UID], namespace_of(bmh))
-        # It is not known any more whose data is on the disks.
+        # The label is the only trace of the Workload, so the owner of the data on the disks is
+        # unknown.
         unclean = "freed by hand, not cleaned" if bmh["spec"].get("automatedCleaningMode") == "disabled" else None
         await self._patch(bmh, drop_claim_patch(bmh, dirty_for=annotations_of(bmh).get(names.DIRTY_FOR), quarantined_by=unclean))
 
     async def _retain(self, bmh: Object, request: ApplyRequest) -> Released:
-        """Leave the host running, and offer it only after its owner has checked it.
+        """Leave the host running, quarantined until its owner has checked it.
 
-        The copied secrets are not needed any more."""
+        The copied secrets are removed, because an installed host does not need them."""
         workload = request.workload
         await self._copies.remove(request.workload_uid, namespace_of(bmh))
         who = f"{namespace_of(workload)}/{name_of(workload)}"

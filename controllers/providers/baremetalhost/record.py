@@ -1,7 +1,7 @@
 """Record a Workload on its real host, so that it can be created again when the store is lost.
 
-The Baremetal Operator's cluster is then the only place that knows which Workload has which machine.
-Nothing else uses the record.
+Without the store, only the hardware cluster knows which Workload has which machine. Nothing but a
+recovery uses the record.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from apiserver.client.objects import Object, annotations_of, labels_of
 from controllers.providers.baremetalhost import names
 
 LARGEST = 8192
-"""The maximum characters of a record.
+"""The most characters of a record.
 
-A larger one is written without the spec, because all annotations together have a limit. The real
+A larger record is written without the spec, because all annotations together have a limit. The real
 host's own spec then says what runs."""
 SHOWN = ("image", "customDeploy", "online", "automatedCleaningMode")
 """The fields of a real host's spec that equal those of its Workload."""
@@ -26,7 +26,8 @@ SHOWN = ("image", "customDeploy", "online", "automatedCleaningMode")
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The Workload's `spec`, the uid of its namespace ("" if unknown) and the labels to restore."""
+    """Hold the Workload's `spec`, the uid of its namespace ("" if unknown) and the labels to
+    restore."""
 
     spec: Object
     namespace_uid: str = ""
@@ -48,8 +49,9 @@ def _encoded(content: dict[str, Any]) -> str:
 def read_record(bmh: Object) -> Record:
     """Return what is recorded of the host's Workload.
 
-    A host that an earlier version claimed has no record; its own spec says what runs. All writers of
-    the hardware cluster can write a record, so only what one of ours has is read."""
+    A host that an earlier version claimed has no record; its own spec says what runs. Every user
+    who can write to the hardware cluster can write a record, so only the fields of a genuine record
+    are read."""
     try:
         found = orjson.loads(annotations_of(bmh).get(names.RECORD) or "null")
     except orjson.JSONDecodeError:

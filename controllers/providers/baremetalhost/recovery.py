@@ -1,4 +1,4 @@
-"""Carry out a recovery.
+"""Carry out a recovery of hosts whose claims the store has lost.
 
 Every step first checks whether it is done, so the same command may be run again at any time."""
 
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 PROVISIONER = "metal3.io/baremetalhost"
 AGENT = "metal3-workloads-recover"
 REPORT_SECONDS = 60.0
-"""The seconds for the controllers to report what was written to a real host."""
+"""The seconds that the controllers have to report what was written to a real host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A host that its Workload may have again.
+    """Describe a host that its Workload may have again.
 
-    `workload` is the one to create, or None if it exists or its tenant creates it."""
+    `key` is the Workload's, and `host` the name of the Host. `workload` is the Workload to create,
+    or None if it exists or its tenant creates it. `awaited` says whether the command waits for the
+    claim."""
 
     key: str
     host: str
@@ -98,7 +100,8 @@ class Recoverer:
         return not self._options.namespaces or namespace in self._options.namespaces
 
     async def _begin(self, hardware: Client, bmh: Object, host: Object | None, class_: Object) -> Begun | None:
-        """Let the successor of the host's Workload have the host."""
+        """Mark the host for the successor of its lost Workload. Return None if that is not
+        possible."""
         namespace, name = plan.lost_key(bmh)
         key, real = f"{namespace}/{name}", f"{namespace_of(bmh)}/{name_of(bmh)}"
         workload = await self._management.find(kinds.WORKLOADS, name, namespace) if namespace in self._namespaces else None
@@ -154,7 +157,7 @@ class Recoverer:
 
 
 def check_classes(present: Set[str], wanted: Iterable[str]) -> None:
-    """Raise Blocked where no class exists, or not one that is wanted by name."""
+    """Raise Blocked if no class exists, or if a class that is wanted by name does not."""
     if not present:
         raise Blocked("there is no WorkloadClass: create the classes again first")
     if unknown := sorted(set(wanted) - present):

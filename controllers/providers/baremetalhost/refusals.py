@@ -1,7 +1,7 @@
-"""Explain to tenants what the hosts' cluster refuses in a write.
+"""Explain to tenants which of their fields the hardware cluster refuses in a write.
 
-Admission judges the whole host, including the owner's part of it. So its message is for the owner
-and is logged. Tenants read which of their own fields were refused.
+Admission judges the whole host, including the owner's part of it. So its message is only logged,
+for the owner. Tenants read which of their own fields were refused.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ NEVER = re.compile(
 allows."""
 
 MOST_WORDS = 4096
-"""The number of characters of an error that the owner's Host repeats."""
+"""The most characters of an error message that the Host repeats for its owner."""
 
 FREE_STATES = ("available", "ready")
 KNOWN_STATUS = ("", "OK", "discovered", "delayed", "detached", "servicing")
@@ -146,8 +146,9 @@ def _adoption_message(held: Object) -> str:
 def host_status(bmh: Object, *, own: bool = False, identity: Identity | None = None) -> Object:
     """Return the part of the status that the tenant sees.
 
-    It contains the provisioned image only if the image belongs to a Workload or everything is the
-    tenant's `own`. `identity`: the management cluster of the Workload; None for any."""
+    It contains the provisioned image only if a Workload has the host, or if `own` says that
+    everything on the host is the tenant's. `identity`: the management cluster of the Workload; None
+    for any."""
     status = bmh.get("status") or {}
     result = _pick(status, STATUS)
     result.setdefault("operationalStatus", "")
@@ -203,7 +204,7 @@ def dirty_mark(bmh: Object, identity: Identity) -> tuple[str, str] | None:
 def is_empty(bmh: Object) -> bool:
     """Return whether nothing is on the host and no operation is in progress.
 
-    As far as its own state is concerned, such a host is available."""
+    Such a host may still be unavailable for another reason (see `availability`)."""
     provisioning = (bmh.get("status") or {}).get("provisioning") or {}
     image = (provisioning.get("image") or {}).get("url")
     method = (provisioning.get("customDeploy") or {}).get("method")

@@ -29,8 +29,8 @@ class Timings:
     """The time limits of one class, in seconds.
 
     - `soon`: until a source with an operation in progress is read again.
-    - `retry`, `longest`: between attempts to create a machine that the source refuses or could not
-      start, and at most between them after many failures, because each attempt costs money.
+    - `retry`: between the first attempts to create a machine that the source refuses or could not
+      start. `longest`: the most between later attempts, because each attempt costs money.
     - `doubt`: how long a slot is kept after a creation whose response was lost, because its machine
       may be listed late.
     - `request`: for one request to a cloud.
@@ -47,7 +47,7 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a Workload wants on its machine.
+    """Describes what a Workload wants on its machine.
 
     `image`: the image as it is reported (None: nothing). `boot`: the argument for Driver.create or
     install. `note`: a text that is appended to what the tenant reads after everything was
@@ -76,7 +76,7 @@ class Follower(ABC):
         return
 
     def seen(self, uid: str, found: Sequence[Instance]) -> None:
-        """Take over what was just read of one slot.
+        """Update the fleet with what was just read of one slot.
 
         A source that reports changes by itself will report this one, in order."""
         return
@@ -186,10 +186,11 @@ class Driver(ABC, Generic[AnyInstance]):
 
     @abstractmethod
     async def untag(self, instance: AnyInstance, *keys: str) -> AnyInstance | None:
-        """Remove those of these tags that the machine has."""
+        """Remove these tags; the machine need not have them."""
 
     async def clean(self, workload_uid: str) -> bool:
-        """Delete what is left of a Workload without its machine. Return whether nothing is left."""
+        """Delete what a Workload left at the source besides its machine. Return whether nothing is
+        left."""
         return True
 
     @abstractmethod
@@ -201,8 +202,8 @@ class Driver(ABC, Generic[AnyInstance]):
         """Return why the source refuses to create a machine; None for other errors."""
 
     def doubtful(self, error: Exception) -> bool:
-        """Return whether a creation that ended like this may have created a machine that is listed
-        late."""
+        """Return whether a creation that ended with this error may still have created a machine,
+        which is listed late."""
         return False
 
     @abstractmethod

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Fleet:
-    """The known slots and machines; answers need no request to the source.
+    """Holds the known slots and machines, so that reports need no request to the source.
 
     `on_change(uid)` is called for each slot that may have changed. `id_in(slot, uid)`: see
     Driver."""
@@ -38,32 +38,32 @@ class Fleet:
         self._instances: dict[str, tuple[Instance, ...]] = {}
         self.synced = False
         self.holders: dict[str, Consumer] = {}
-        """The holders of slots without a machine. The Host records them; this shows them, and
-        excludes rivals."""
+        """The holders of slots without a machine, by the slot's uid. The Host's claim records a
+        holder; this copy keeps other Workloads from the slot."""
 
     def offer(self, flavors: Iterable[Flavor]) -> None:
-        """Offer those of these flavors from now on that the class's host selector matches.
+        """Offer from now on those of the flavors that the class's host selector matches.
 
-        Machines that exist stay."""
+        Existing machines stay."""
         changed = self.offers.change(flavors)
         self._by_id = self._ids()
         if self.synced:
             self._tell(changed)
 
     def saw(self, instances: Iterable[Instance]) -> None:
-        """Take over everything that the source has now."""
+        """Replace the known machines with all that the source has now."""
         now: dict[str, list[Instance]] = {}
         for instance in instances:
             if (uid := self.uid_of(instance)) and not instance.gone:
                 now.setdefault(uid, []).append(instance)
         before, self._instances = self._instances, {uid: _sorted(found) for uid, found in now.items()}
-        # free slots are no objects, so nothing else reports them
+        # Free slots have no objects at the source, so only this reports them.
         known = self.offers.slots.keys() if not self.synced else ()
         self.synced = True
         self._tell({uid for uid in before.keys() | now.keys() if before.get(uid) != self._instances.get(uid)}.union(known))
 
     def saw_slot(self, uid: str, instances: Iterable[Instance]) -> None:
-        """Take over what the source has in one slot now."""
+        """Replace the known machines of one slot with those that the source has there now."""
         before = self._instances.pop(uid, ())
         if left := _sorted(item for item in instances if not item.gone):
             self._instances[uid] = left
@@ -72,8 +72,8 @@ class Fleet:
 
     @property
     def busy(self) -> bool:
-        """Return whether the source was seen working for the class, so that polling again soon is
-        useful."""
+        """Return whether an operation on a machine is in progress, so that the next poll should be
+        soon."""
         return any(item.state in {"pending", "stopping", "shutting-down"} for found in self._instances.values() for item in found)
 
     def known(self, uid: str) -> Instance | None:

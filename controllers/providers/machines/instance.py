@@ -1,6 +1,6 @@
 """Describe the machines of a source.
 
-Their tags are the only record of which Workload has them."""
+The tags of a machine are the only record of which Workload has it."""
 
 from __future__ import annotations
 
@@ -37,10 +37,9 @@ BOOTED = f"{OURS}booted"
 REBOOTED = f"{OURS}rebooted"
 """A tag that records that the requested single reboot was or is being carried out."""
 REMOVING = f"{OURS}removing"
-"""A tag that records the removal of what is on the machine; in a cloud, the machine is removed
-with it.
+"""A tag that records that what is on the machine is being removed; in a cloud, so is the machine.
 
-Once it is gone, the slot's machine is not lost."""
+If a machine with this tag disappears, its Workload has not lost it."""
 SURPLUS = f"{OURS}surplus"
 """A tag of a second machine in a slot: its end does not mean the end of the slot's machine."""
 
@@ -61,8 +60,8 @@ class Instance:
         error                     failed
         held                      paused, shelved, ... by its owner
 
-    `reason`: the source's own, of the last change. `nics`: mac and ip of each, as far as known.
-    `launched` sorts by time."""
+    `reason`: the source's own reason of the last change. `nics`: mac and ip of each, as far as
+    known. `launched`: the time of the creation, as text that sorts by time."""
 
     id: str
     state: str
@@ -127,7 +126,8 @@ class Instance:
         )
 
     def _stage(self) -> str:
-        """Return a BareMetalHost's state: what is on the disk, whatever the power."""
+        """Return the provisioning state of a BareMetalHost, which depends on the disk and not on
+        the power."""
         if self.leaving:
             return "deprovisioning"
         return "provisioning" if self.state in {"pending", "error"} and not self.booted else "provisioned"

@@ -25,7 +25,7 @@ MOST_ATTEMPTS = 10
 
 
 class Launcher:
-    """Creates the machines of one class. Errors of the source that are no refusals are raised
+    """Creates the machines of one class. Errors of the source other than refusals are raised
     unchanged."""
 
     def __init__(self, driver: Driver[Any], fleet: Fleet) -> None:
@@ -36,7 +36,7 @@ class Launcher:
     async def launch(self, request: ApplyRequest, desired: DesiredState, found: Sequence[Instance]) -> Instance | Outcome:
         """Return a machine for the slot, or why there can be none now.
 
-        `found`: what the source has there, even if it is gone."""
+        `found`: the machines that the source lists in the slot, including terminated ones."""
         uid, slot = request.source.uid, slot_named(request.source.name)
         flavor = self._fleet.offers.flavor(slot)
         if flavor is None:
@@ -46,8 +46,8 @@ class Launcher:
             return failed
         try:
             for attempt in range(lost, lost + MOST_ATTEMPTS):
-                # A terminated machine still owns its attempt, so all replicas take the next one, in
-                # the same order.
+                # The token of an attempt yields a terminated machine again, so every replica goes
+                # on to the next attempt.
                 made: Instance = await self._driver.create(request, slot, flavor, desired, attempt)
                 if not made.gone and made.state != "shutting-down":
                     self._fleet.requeuer.recovered(uid)
@@ -63,9 +63,9 @@ class Launcher:
         raise ProviderError("Failing", "the cloud terminates the machine at once: see the instance's state reason there")
 
     def failure(self, uid: str, last: Instance, tries: int = 0) -> Outcome | None:
-        """Report that this machine never came up, until another attempt is due.
+        """Return why this machine never came up; None when another attempt is due.
 
-        `tries`: the number of failures, if the source remembers."""
+        `tries`: the number of failures, if the source remembers them; else 0."""
         now = asyncio.get_running_loop().time()
         which, until, known = self._failed.get(uid, ("", 0.0, 0))
         if which != last.id:

@@ -204,8 +204,8 @@ class MachineProvider(Provider):
         self._follower.look()
 
     def _alone(self, uid: str) -> asyncio.Lock:
-        """Return the lock of a slot: reading and creating are two calls, and a cloud does not
-        exclude rivals."""
+        """Return the lock of a slot. Reading and creating are two calls, between which a cloud
+        would accept a second creation."""
         return self._locks.setdefault(uid, asyncio.Lock())
 
     async def _instances(self, request: ApplyRequest) -> list[Instance]:
@@ -239,8 +239,7 @@ class MachineProvider(Provider):
     async def _converge(
         self, request: ApplyRequest, instance: Instance | None, desired: DesiredState, found: Sequence[Instance]
     ) -> tuple[Instance | None, Step | Outcome | None]:
-        """Take steps until everything is as wished, the source has an operation in progress, or it
-        refuses."""
+        """Take steps until the desired state is reached, or until the source is busy or refuses."""
         step: Step | None = None
         prepared = False
         for _ in range(MOST_STEPS):
@@ -268,7 +267,7 @@ class MachineProvider(Provider):
             if step in (Step.ERASE, Step.DISCARD):
                 self._made.discard(request.workload_uid)
             elif after is None:
-                break  # the machine was removed by someone else meanwhile
+                break  # another client has removed the machine in the meantime
             if after == instance:
                 break  # the source does not show the change yet
             instance = after
@@ -281,7 +280,7 @@ class MachineProvider(Provider):
         if not isinstance(made, Outcome):
             self._follower.seen(request.source.uid, [made])
             if not self._driver.remembers and claimed(made, request.workload_uid):
-                # if it disappears later, it was deleted by hand
+                # A machine of this set that disappears was deleted by hand.
                 self._made.add(request.workload_uid)
         return made
 
@@ -293,7 +292,7 @@ class MachineProvider(Provider):
         except ApiException as error:
             if not error.conflict:
                 raise
-            # the machine was changed meanwhile: the next step is decided on its new state
+            # The machine was changed in the meantime. The next step is decided from its new state.
             return None
 
     async def _carry_out(self, request: ApplyRequest, instance: Instance, step: Step, desired: DesiredState) -> Instance | Outcome | None:

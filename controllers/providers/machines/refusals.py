@@ -11,7 +11,8 @@ from controllers.providers.base import Outcome
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the source refuses to create a machine. `problem`: (reason, message) for the owner."""
+    """Says why the source refuses to create a machine. `problem`: (reason, message) for the
+    owner."""
 
     tenant: Outcome
     problem: tuple[str, str]

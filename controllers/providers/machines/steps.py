@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """The state that the Workload requests of its machine.
+    """Describes the state that the Workload requests of its machine.
 
-    `held`: nothing new may be put on the machine, and what is on it stays. `image`: what has to be
-    on it, as it is reported; None: nothing. `boot`: the driver's own data for installing it.
-
-    `recorded`: whether the next process would know that the machine was to be removed, and did not
-    vanish. `reserved`: whether a machine exists from the claim on, even if nothing is on it."""
+    `held`: nothing new may be put on the machine, and what is on it stays. `image`: the image that
+    has to be on it, as it is reported; None: nothing. `boot`: the driver's own data for installing
+    the image. `recorded`: whether a later process can tell a machine that was removed on purpose
+    from one that vanished. `reserved`: whether a machine exists from the claim on, even if nothing
+    is on it."""
 
     online: bool
     held: bool = False
@@ -58,7 +58,7 @@ BUSY = {"pending", "stopping"}
 
 
 def next_step(instance: Instance | None, desired: DesiredState) -> Step | None:
-    """Return the next step; None if everything is as wished."""
+    """Return the next step; None if the machine has its desired state."""
     if instance is None:
         return Step.CREATE if desired.reserved or _installs(desired) else None
     if instance.state in LEAVING:
@@ -99,7 +99,7 @@ def _content(instance: Instance, desired: DesiredState) -> Step | None:
 
 
 def _serves(instance: Instance, desired: DesiredState) -> bool:
-    """Return whether the image is the wished one.
+    """Return whether the machine has the desired image.
 
     As in BMO, the URL identifies an image that has run. Before that, all fields are compared."""
     if instance.image is None or desired.image is None:
@@ -118,7 +118,10 @@ def _power(instance: Instance, desired: DesiredState) -> Step | None:
 
 
 def _reboot(instance: Instance, desired: DesiredState) -> Step | None:
-    """Reboot at least once: a crash may happen between the reboot and its record."""
+    """Return the step for a requested reboot, or for a record of one that is no longer requested.
+
+    The machine is rebooted at least once, because a crash may happen between the reboot and its
+    record."""
     if REBOOT not in desired.annotations:
         return Step.FORGET_REBOOT if REBOOTED in instance.tags and instance.state != "error" else None
     return Step.REBOOT if instance.state in {"running", "starting", "error"} and not instance.rebooted else None

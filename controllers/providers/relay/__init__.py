@@ -1,4 +1,5 @@
-"""Provide hosts of another metal3-workloads: those that one of its namespaces is offered or has."""
+"""Provide hosts of another metal3-workloads: those that one of its namespaces has, or is
+offered."""
 
 from controllers.providers.relay.provider import RelayProvider
 

@@ -1,5 +1,5 @@
-"""Find the origin of a view through all relays, so that no host of this cluster is taken for
-another one.
+"""Find the origin of a view through all relays, so that a host of this cluster does not appear in
+it as a second host.
 
 Every view names the Host behind it (status.provisioning.ID). A relay records that name, and the
 names recorded before, in an annotation of its report. If one of them is a Host of this cluster, the
@@ -27,6 +27,6 @@ def hosts_behind(view: Object) -> list[str]:
 
 def is_loop(view: Object, has_host: Callable[[str], bool]) -> bool:
     """Return whether the view shows a machine that this cluster has through fewer relays."""
-    # its name in this cluster, which equals the name there if the uid was passed on
+    # The view's own Host here has the same name as the Host there if the uid was passed on.
     own = host_name(uid_of(view))
     return any(has_host(name) for name in hosts_behind(view) if name != own)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Calls(Generic[Library]):
-    """The calls of one class.
+    """Runs the calls of one class.
 
     `make` creates the connection of a thread. `timeout`: the seconds that one request may take.
     Calls raise what the library raises."""

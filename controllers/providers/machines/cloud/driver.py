@@ -35,7 +35,7 @@ TOKENS = uuid.UUID("0b9f3c55-9f0e-5a0c-8c0f-6d7b6a1f2c11")
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What an instance is created from."""
+    """Holds what an instance is created from."""
 
     image_id: str
     user_data: bytes
@@ -50,7 +50,7 @@ class CloudDriver(Driver[Instance]):
     scheme: ClassVar[str]
     """The scheme of an image's URL that contains the cloud's own id."""
     most_user_data: ClassVar[int]
-    """The number of bytes of user data that the cloud accepts."""
+    """The most bytes of user data that the cloud accepts."""
 
     def __init__(self, parameters: Parameters, timings: Timings) -> None:
         super().__init__(parameters, parameters.region, timings)
@@ -102,7 +102,8 @@ class CloudDriver(Driver[Instance]):
     async def create(self, request: ApplyRequest, slot: Slot, flavor: CloudFlavor, desired: DesiredState, attempt: int) -> Instance:
         boot, kind = desired.boot, flavor.instance_type
         digest = hashlib.sha256(boot.user_data).hexdigest()
-        # The cloud refuses a token that comes with other parameters.
+        # The token is derived from all parameters, because the cloud refuses a token that was used
+        # with others.
         parts = (request.workload_uid, request.source.uid, boot.image_id, kind, digest, str(attempt))
         tags = tags_for(request, slot, flavor, request.workload["spec"]["image"], identity=self.settings.identity)
         return await self.launch(boot.image_id, kind, tags, boot.user_data, str(uuid.uuid5(TOKENS, "\n".join(parts))))
@@ -126,9 +127,10 @@ class CloudDriver(Driver[Instance]):
         await self.untag(instance, WORKLOAD_UID)
 
     async def reboot(self, instance: Instance) -> None:
-        """Reboot the instance once, as far as this process knows.
+        """Reboot the instance once in this process, and tag it.
 
-        An instance may refuse tags while it reboots. It is tagged after the reboot."""
+        An instance may refuse tags while it reboots. It is then tagged by a later call, without a
+        second reboot."""
         if instance.id not in self._rebooted:
             await self.restart(instance)
             self._rebooted.add(instance.id)

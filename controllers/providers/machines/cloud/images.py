@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from controllers.providers.machines.cloud.parameters import Parameters
 
 MOST = 255
-"""The number of characters of a tag's value: 256 in EC2, 255 in OpenStack."""
+"""The most characters of a tag's value: 256 in EC2, 255 in OpenStack."""
 
 _METADATA = re.compile(rb"""\{\{\s*ds\.meta_data(?:\.(\w+)|\[\s*["']([^"'\]]+)["']\s*\])\s*\}\}""")
 

@@ -1,10 +1,10 @@
 """Control servers of OpenStack with Apache Libcloud: Keystone v3 and Nova (2.1, no later
 microversion).
 
-Neutron and Glance are not used, because a class names their objects by id. Nova differs from EC2.
-It has no tokens (see launcher.py). It forgets deleted servers. Only its administrators may list
-servers by metadata, so all servers of the project are read. It refuses to change the metadata of a
-server while an operation is in progress.
+Neutron and Glance are not used, because a class names their objects by id. Nova differs from EC2:
+it has no tokens (see launcher.py), and it forgets deleted servers. Only administrators of Nova may
+list servers by metadata, so all servers of the project are read. Nova refuses to change the
+metadata of a server while an operation is in progress.
 """
 
 from __future__ import annotations

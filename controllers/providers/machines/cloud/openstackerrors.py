@@ -18,7 +18,7 @@ KEYS = "applicationCredentialId and applicationCredentialSecret; or username, pa
 
 
 class NoSuchFlavor(Exception):
-    """The cloud has no flavor of this name or id."""
+    """Reports that the cloud has no flavor of this name or id."""
 
 
 def explain(error: Exception) -> ProviderError:

@@ -1,5 +1,6 @@
-"""Poll the cloud, because it reports no changes; poll more often while it is working for the
-class."""
+"""Poll the cloud, which reports no changes by itself.
+
+Polls are more frequent while the cloud carries out operations for the class."""
 
 from __future__ import annotations
 

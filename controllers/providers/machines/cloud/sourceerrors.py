@@ -11,7 +11,8 @@ from controllers.providers.machines import refusals
 from controllers.providers.machines.refusals import Refusal, refusal
 
 MOST = 500
-"""The number of characters of a cloud's message that are kept: the page of a proxy is long."""
+"""The most characters of a cloud's message that are kept, because the error page of a proxy may be
+long."""
 
 
 def general(error: Exception) -> ProviderError:

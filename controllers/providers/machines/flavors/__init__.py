@@ -2,8 +2,8 @@
 looks like a server.
 
 The package is for providers of virtual machines. It converts a class's flavors and the existing
-machines into the hosts to report. Besides, it has the notes that each such provider keeps
-(SlotRequeuer, Offers, OutcomeCache). The requests to the source belong to each provider. See
+machines into the hosts to report. It also has the state that each such provider keeps in memory
+(SlotRequeuer, Offers, OutcomeCache). The requests to the source are up to each provider. See
 docs/providers.md.
 """
 

@@ -75,7 +75,7 @@ def synthetic_host(
 
     `namespace`: the namespace of Source, which shows the owner where the machine is.
 
-    `manufacturer`: of the hardware, as it is shown.
+    `manufacturer`: the manufacturer of the hardware, as tenants see it.
 
     `macs`: whether machines are created with the addresses of `mac_address`, so that a free host
     has them already."""
@@ -92,7 +92,7 @@ def synthetic_host(
 def machine_status(flavor: Flavor | None, uid: str, machine: Machine | None, *, manufacturer: str = "", macs: bool = True) -> Object:
     """Return the HostReport `status` of the slot with this uid.
 
-    `apply` reports it as observed, and the host's report contains it."""
+    `apply` returns it as `observed`, and the host's report contains it."""
     status: Object = {"operationalStatus": "OK", "errorMessage": "", "errorCount": 0, "poweredOn": False}
     provisioning: Object = {"state": "available", "ID": ""}
     if machine is not None:

@@ -57,7 +57,7 @@ class Flavor(Model):
 
     @property
     def memory_mebibytes(self) -> int:
-        """Memory in MiB, rounded down."""
+        """Return the memory in MiB, rounded down."""
         return int(parse_quantity(self.memory)) // MI
 
     @property

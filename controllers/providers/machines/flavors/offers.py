@@ -12,7 +12,8 @@ from controllers.providers.machines.flavors.slots import Slot, slot_uid
 
 
 class Offers(Generic[AnyFlavor]):
-    """The offers of one class. `place`: see `slot_uid`. `slots`: the offered slots, by uid."""
+    """Holds the offers of one class. `place`: see `slot_uid`. `slots`: the offered slots, by
+    uid."""
 
     def __init__(self, place: str, selector: Object | None, flavors: Iterable[AnyFlavor]) -> None:
         self.place, self._selector = place, selector

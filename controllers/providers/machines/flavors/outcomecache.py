@@ -15,7 +15,7 @@ TTL = 600.0
 
 
 class OutcomeCache:
-    """The outcomes of one provider's finished requests, in one event loop."""
+    """Caches the outcomes of one provider's finished requests. It is not thread-safe."""
 
     def __init__(self, ttl: float = TTL) -> None:
         self._ttl = ttl
@@ -28,8 +28,8 @@ class OutcomeCache:
     def get(self, request: ApplyRequest) -> Outcome | None:
         """Return the outcome recorded for exactly this request; None if the machine must be read.
 
-        A machine that must be empty is always read: what is known of it may be from before it was
-        filled."""
+        A machine that must be empty is always read, because its last known state may be from before
+        something was installed on it."""
         version, until, outcome = self._outcomes.get(request.workload_uid, ("", 0.0, None))
         fresh = version == request.version and asyncio.get_running_loop().time() <= until
         return outcome if fresh and request.workload["spec"].get("image") else None

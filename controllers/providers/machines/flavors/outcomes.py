@@ -12,15 +12,14 @@ NOT_OFFERED = "its owner does not offer this machine any more: delete this Workl
 def not_ours(reason: str, message: str) -> Applied:
     """Return the result for a machine that is gone or belongs to another Workload.
 
-    In the second case it was created for that Workload, so nothing of this Workload was ever on
+    A machine of another Workload was created for that one, so nothing of this Workload was ever on
     it."""
     nothing = Outcome(False, reason, "nothing is done with a machine that is not this Workload's")
     return Applied(Outcome(False, reason, message), nothing, rejected_cleanly=reason == "HostTaken")
 
 
 def class_moved(source: Source, now: str, *, noun: str) -> ProviderError:
-    """Return the problem that the class's parameters name another place than the one with the
-    machine.
+    """Return the problem that the machine is not in the place that the class's parameters name now.
 
     `noun`: what the source calls such a place."""
     told = f"the machine {source.name} is in {noun} {source.namespace}, and the class's parameters say {now} now"

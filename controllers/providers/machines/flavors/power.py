@@ -1,4 +1,4 @@
-"""Read what a tenant's annotations on its view request for the power."""
+"""Read what the annotations of a view request for the machine's power."""
 
 from __future__ import annotations
 

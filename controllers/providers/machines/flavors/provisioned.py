@@ -1,7 +1,7 @@
 """Decide whether a missing machine was never created, or was deleted without our knowledge.
 
-Creating it again would give the tenant an empty machine under the name of the one that held its
-data. So that is done only before anything ran on it.
+Creating a deleted machine again would give the tenant an empty machine under the name of the one
+that held its data. So a machine is created again only if nothing ever ran on it.
 """
 
 from __future__ import annotations

@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 
 class SlotRequeuer:
-    """The slots of one provider, in one event loop. `on_change(uid)` requeues the slot with this
-    uid."""
+    """Requeues the slots of one provider by calling `on_change(uid)`. It is not thread-safe."""
 
     def __init__(self, on_change: Callable[[str], None]) -> None:
         self._on_change = on_change
@@ -32,13 +31,13 @@ class SlotRequeuer:
             self._on_change(uid)
 
     def requeue_after(self, uid: str, seconds: float) -> None:
-        """Requeue the slot after this many seconds. An earlier plan for the slot is dropped."""
+        """Requeue the slot after this many seconds, instead of at the time that was set before."""
         if (timer := self._timers.pop(uid, None)) is not None:
             timer.cancel()
         self._timers[uid] = asyncio.get_running_loop().call_later(seconds, self._requeue, uid)
 
     def close(self) -> None:
-        """Cancel all plans."""
+        """Cancel all timers."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -38,9 +38,9 @@ def slot_uid(place: str, slot: Slot) -> str:
     """Return the host's uid.
 
     `place` identifies the owner of these slots: two classes with the same place have the same
-    hosts. Build it from the class's name and the place of its machines (such as a namespace or
-    region). Otherwise a class that is pointed elsewhere would mistake new machines for the old
-    ones."""
+    hosts. Build it from the class's name and the place of its machines, such as a namespace or
+    region. Otherwise, a class whose parameters name a new place would mistake machines there for
+    the old ones."""
     return str(uuid.uuid5(IDENTITY, f"{place}\n{slot.flavor}\n{slot.index}"))
 
 

@@ -30,8 +30,8 @@ class MachineCluster:
         return await self._find(names.VIRTUAL_MACHINES, name)
 
     async def instance(self, name: str) -> Object | None:
-        """Return its instance, which exists while the machine is on, or is being turned on or
-        off."""
+        """Return the VirtualMachineInstance of this name, which exists while its machine is on, or
+        is being turned on or off."""
         return await self._find(names.INSTANCES, name)
 
     async def make(self, machine: Object) -> Object | None:
@@ -100,8 +100,7 @@ class MachineCluster:
             await self._delete(kinds.SECRETS, name_of(secret), uid=uid_of(secret))
 
     async def clean(self, workload_uid: str) -> bool:
-        """Delete what is left of the Workload without its machine. Return whether nothing is
-        left."""
+        """Delete what the Workload left besides its machine. Return whether nothing is left."""
         left = 0
         for kind in (kinds.SECRETS, names.DATA_VOLUMES, names.VOLUME_CLAIMS):
             for item in await self._of(kind, workload_uid):

@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What is put into a machine: its root disk, and what it reads at its first boot."""
+    """Holds what a machine gets: its root disk, and the data that it reads at its first boot."""
 
     disk: RootDisk
     seed: Seed
 
 
 class KubeVirt(Driver[VirtualMachine]):
-    """One namespace of one cluster. Changes are watched, and a machine's name excludes a second one
-    in its slot."""
+    """Drives one namespace of one cluster. Changes are watched, and a machine's name excludes a
+    second machine in its slot."""
 
     manufacturer, place_noun, remembers, reserves, macs = "KubeVirt", "namespace", False, True, True
     settings: Parameters
@@ -92,10 +92,11 @@ class KubeVirt(Driver[VirtualMachine]):
         return await self._patch(machine, manifest.install_patch(vm, boot.disk, boot.seed.volume))
 
     async def _make_disk(self, vm: Object, wanted: Object) -> Outcome | None:
-        """Have the image imported. Return None, or why it cannot be used now."""
+        """Create the DataVolume that imports the image. Return None, or why the image cannot be
+        used now."""
         made = await self._cluster.make_disk(wanted)
         if deleting(made) or all(owner["uid"] != uid_of(vm) for owner in made["metadata"].get("ownerReferences") or ()):
-            # It belongs to an earlier machine, and is deleted with it.
+            # The DataVolume belongs to an earlier machine, with which it is deleted.
             await self._cluster.delete_disk(name_of(wanted))
             return REPLACING
         if _checksum(made) == _checksum(wanted) or not self.settings.verify_checksums:
@@ -124,8 +125,8 @@ class KubeVirt(Driver[VirtualMachine]):
         return await self._patch(machine, {"spec": {"runStrategy": manifest.HALTED}})
 
     async def reboot(self, machine: VirtualMachine) -> VirtualMachine | None:
-        """Record the running instance first, and end exactly this one. KubeVirt then starts another
-        one."""
+        """Record the uid of the running instance, then delete exactly that instance. KubeVirt
+        starts another one."""
         vmi, ended = machine.vmi, machine.tags.get(REBOOTED)
         if vmi is None:
             return None

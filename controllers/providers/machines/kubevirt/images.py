@@ -7,7 +7,7 @@ The scheme of the URL decides:
 - `docker://` and `oci://` import such an image into a disk that stays.
 - `http(s)://` imports a file into a disk that stays.
 
-The importer verifies a checksum that is given itself, not as a URL.
+The importer verifies a checksum only if the spec holds the checksum itself, and not its URL.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ BY_LENGTH = {32: "md5", 64: "sha256", 128: "sha512"}
 
 @dataclass(frozen=True, slots=True)
 class RootDisk:
-    """The source of a root disk. `image` is what to report; `digest` distinguishes it from other
-    images.
+    """Describes the source of a root disk. `image` is what to report; `digest` distinguishes it
+    from other images.
 
     `container`: the image of a containerDisk, or else `source`: the source of a DataVolume.
     `unverified`: why its checksum is not verified, or empty."""

@@ -1,7 +1,8 @@
 """Compute new VirtualMachine objects, and the patches that add or remove a root disk.
 
 A VirtualMachine is created when its slot is claimed, and exists as long as the claim. Without an
-image, it is halted and has no disks. Its owner's changes to anything but disks and power stay.
+image, it is halted and has no disks. Changes that the cluster's owner makes to anything but disks
+and power stay.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def install_patch(vm: Object, disk: RootDisk, seed_volume: Object) -> Object:
 
 
 def data_volume(vm: Object, disk: RootDisk, size: str, parameters: Parameters) -> Object | None:
-    """Return the DataVolume that imports the image; None for a container's image.
+    """Return the DataVolume that imports the image; None for a containerDisk.
 
     It is deleted with the VirtualMachine. It is not one of the VirtualMachine's
     dataVolumeTemplates, because their schema is older and drops checksums."""

@@ -14,7 +14,7 @@ NETWORK = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 
 class MachineNIC(FlavorNIC):
-    """One network interface: of the pod network, or of a network of Multus."""
+    """One network interface: on the pod network, or on a network of Multus."""
 
     name: Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=15)] = "eth0"
     network: Annotated[str, StringConstraints(pattern=NETWORK, max_length=253)] | None = Field(

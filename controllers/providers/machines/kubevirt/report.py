@@ -98,7 +98,7 @@ def _power(vm: Object, vmi: Object | None) -> str:
 
 
 def _nics(vm: Object, vmi: Object | None) -> list[Object]:
-    """Return the addresses in the order of the machine's own interfaces.
+    """Return the MAC and IP addresses, in the order of the machine's own interfaces.
 
     Interfaces that exist only inside the guest (such as those of containers) do not count."""
     spec = (vm["spec"].get("template") or {}).get("spec") or {}

@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
 DISK = "firstboot"
 MOST_VALUES = 50_000
-"""The approximate number of values in user data up to which it is parsed to detect Ignition.
-
-Parsing more would take too long."""
+"""The most values, approximately, in user data that is parsed to detect Ignition. Parsing more
+would take too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """`data`: the content of the secret, by key. `volume`: a volume of the VirtualMachine's
+    """Holds the content of the secret by key (`data`), and the `volume` for the VirtualMachine's
     template."""
 
     data: Mapping[str, bytes]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Watcher(Follower):
-    """Keeps the fleet as the namespace has it."""
+    """Keeps the fleet equal to the machines of the namespace."""
 
     def __init__(self, client: Client, fleet: Fleet, namespace: str, on_health: Callable[[], None]) -> None:
         self._fleet, self._namespace = fleet, namespace

@@ -21,7 +21,7 @@ def test_the_result_names_the_holder_and_what_would_free_the_host() -> None:
     assert head.split()[:4] == ["HOST", "CLASS", "STATE", "WORKLOAD"]
     assert first.split() == ["node-0", "metal", "Drained"]
     assert "the tenant of tenant-b deletes the Workload db" in second
-    assert last == "Somebody still has a host. Run the same command again to continue."
+    assert last == "Some hosts are still in use. Run the same command again to continue."
 
 
 def test_a_drained_host_needs_no_advice() -> None:
