@@ -133,14 +133,14 @@ class KeyValue:
 
 
 class Priority(IntEnum):
-    """What a write is for, which decides what of the last room of a full store it may use."""
+    """The purpose of a write, which decides how much of a full store's reserve it may use."""
 
     CLIENT = 0
-    """What a client wants to keep: none of it. Nor does any write that creates a key."""
+    """A client's write, and any write that creates a key: none of the reserve."""
     FOLLOWS = 1
-    """What follows of clients' writes, such as a status: a part."""
+    """A consequence of clients' writes, such as a status: a part of the reserve."""
     RELEASE = 2
-    """What a deletion and the release of a host need: all of it."""
+    """A deletion, or a write that releases a host: the largest part of the reserve."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """Keep decoded items in memory, as recent as the Store that they are read from.
 
 The API server reads the Collections of this watch cache synchronously. Items are decoded once per
-write, and nothing is copied. The cache holds no stored bytes itself. As a Store it forwards every
-call, and it returns only when the collections contain what the caller was told.
-"""
+write, and nothing is copied. The cache itself keeps no stored bytes. As a Store, it forwards every
+call. A call returns only when the collections contain the revision that it reports."""
 
 from __future__ import annotations
 
@@ -54,14 +53,14 @@ _ATTEMPTS = 3  # attempts to load a state with history while the history is bein
 class WatchCache(Store):
     """A Store around `store`, which it starts and closes.
 
-    history: the number of changes that each collection keeps for its watches. As many are read from
-    the store at the start.
+    history: the number of changes that each collection keeps for its watches. The same number of
+    changes is read from the store at the start.
 
     history_bytes: the memory in bytes that these changes may take, for all collections together.
     When it is exceeded, the collection with the most bytes drops its oldest changes.
 
-    patience: the seconds that a commit waits until the cache has applied it. A read waits as long
-    until the cache is as recent as the store. After that they raise Unavailable."""
+    patience: the seconds that a commit waits until the cache has applied it. A read waits for the
+    same time until the cache is as recent as the store. After that time, both raise Unavailable."""
 
     def __init__(self, store: Store, *, history: int = 10_000, history_bytes: int = HISTORY_BYTES, patience: float = 10.0) -> None:
         self.exclusive = store.exclusive
@@ -106,12 +105,12 @@ class WatchCache(Store):
 
     @property
     def history_used(self) -> int:
-        """Return the bytes of the changes that are kept for watches."""
+        """Return the number of bytes of the changes that are kept for watches."""
         return self._budget.used
 
     @property
     def history_limit(self) -> int:
-        """Return the bytes that these changes may have."""
+        """Return the largest number of bytes that the changes kept for watches may have."""
         return self._budget.most
 
     def usage(self) -> Usage:
@@ -157,8 +156,8 @@ class WatchCache(Store):
         try:
             revision = await self._observed(*_named(operations), self._inner.commit(operations))
         except Conflict as error:
-            # A caller that retries decides by what it reads here, and must not conflict with the
-            # same write twice.
+            # A caller that retries reads from this cache again. It must not conflict with the same
+            # write twice.
             latest = error.actual or await self._inner.current_revision()
             with suppress(FutureRevision):
                 await self.wait_for(latest, self._patience)
@@ -214,7 +213,7 @@ class WatchCache(Store):
         self._check()
         async with aclosing(_generator(self._inner.watch(prefix, after))) as inner:
             async for item in inner:
-                # never yield what the collections do not contain yet
+                # never yield a change that the collections do not contain yet
                 await self.wait_for(item.revision, None)
                 yield item
 
@@ -231,8 +230,8 @@ class WatchCache(Store):
             self.observe(operation, key, time.perf_counter() - began, failed)
 
     async def _begin(self) -> None:
-        """Load an earlier state and then the changes since, so that watches survive a restart of
-        this server."""
+        """Load an earlier state and the changes since then, so that watches survive a restart of
+        the server."""
         latest = await self._inner.current_revision()
         at = max(1, latest - self._history)
         for _ in range(_ATTEMPTS):
@@ -377,7 +376,7 @@ def _unobserved(operation: str, key: str, seconds: float, failed: bool) -> None:
 
 
 def _named(operations: Sequence[Operation]) -> tuple[str, str]:
-    """Return how to name a commit, and its key: by the first operation that changes anything."""
+    """Return the name and the key of the first operation that changes anything."""
     for operation in operations:
         if isinstance(operation, Put):
             return "create" if operation.expected == 0 else "update", operation.key
@@ -387,8 +386,7 @@ def _named(operations: Sequence[Operation]) -> tuple[str, str]:
 
 
 def _generator(iterator: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """Return the watch as the generator it is. It must be closed, which the interface does not
-    say."""
+    """Cast a watch to the generator that it is, so that `aclosing` can close it."""
     return cast("AsyncGenerator[T, None]", iterator)
 
 

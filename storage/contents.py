@@ -51,7 +51,7 @@ class Contents(Generic[T]):
     def put(self, key: str, item: T) -> T | None:
         """Insert or replace an item, and return the previous one."""
         previous = self._items.get(key)
-        # before anything is changed, because indexers may fail
+        # Compute all index values before anything is changed, because an indexer may fail.
         values = [index.values(item) for index in self._indexes.values()]
         self._items[key] = item
         self._sorted.put(key, item)

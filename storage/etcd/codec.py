@@ -36,12 +36,13 @@ def _bytes(value: str) -> bytes:
 def number(value: int) -> str:
     """Return an int64 as the gateway accepts it.
 
-    A larger value cannot be a revision; for etcd, as for this store, the limit means the future."""
+    No revision exceeds an int64, so a larger value becomes the largest int64. etcd reports that as
+    a future revision."""
     return str(max(0, min(value, _LAST)))
 
 
 def value_of(kv: Mapping[str, Any]) -> bytes:
-    """Return the value from a key of an answer."""
+    """Return the value of a key-value pair of an answer."""
     return _bytes(kv.get("value", ""))
 
 
@@ -60,8 +61,9 @@ class Keyspace:
 
     @property
     def record(self) -> bytes:
-        """Return the key of the record. It cannot collide with a Store's key, which never contains
-        NUL."""
+        """Return the key of the record of storage.etcd.restoredetection.
+
+        It cannot collide with a Store's key, which never contains NUL."""
         return self.prefix + b"\0"
 
     def key(self, key: str) -> bytes:
@@ -92,8 +94,8 @@ class Keyspace:
     def event(self, event: Mapping[str, Any]) -> Event | None:
         """Return the event, or None if its previous value is missing although there was one.
 
-        etcd looks the previous value up late. It does not find it after compaction, or at the
-        moment when the watch is created."""
+        etcd looks up the previous value only when it sends the event. It finds none after a
+        compaction, or while the watch is being created."""
         kv, before = event["kv"], event.get("prev_kv")
         previous = None if before is None else _bytes(before.get("value", ""))
         key, revision = self.text(_bytes(kv["key"])), int(kv["mod_revision"])

@@ -4,7 +4,7 @@ GatewayError and its subclasses stay inside this package:
 
     GatewayError
     +-- NotSent   the request cannot have reached etcd: it may be sent again, elsewhere
-    +-- Broken    the connection failed, or nothing came in time: the outcome is unknown
+    +-- Broken    the connection failed, or no answer came in time: the outcome is unknown
     +-- Refused   etcd answered with an error: code (gRPC's numbers) and message
 """
 

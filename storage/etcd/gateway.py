@@ -1,9 +1,8 @@
 """Connect to one etcd endpoint with etcd3-py's client, and replace its broken parts.
 
-Kept: addresses, the /v3 prefix, the token, the pool, and the methods for administration. Replaced:
-the blocking probe in the constructor, calls without timeouts, models, errors, TLS without host
-names, and watches (see storage.etcd.watch).
-"""
+This module uses etcd3-py's addresses, /v3 prefix, token, pool, and methods for administration. It
+replaces the blocking probe in the constructor, the calls without timeouts, the models, the errors,
+TLS without host names, and watches (see storage.etcd.watch)."""
 
 # mypy: disallow-untyped-calls=False
 # (etcd3-py has no types)
@@ -78,9 +77,9 @@ class Gateway(AioClient):
 
     async def call(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
         """Send a POST to /v3<path> and return the decoded answer. Raises GatewayError."""
-        # The call runs in its own task. A caller whose next step is delayed, so that others get
-        # their turn, would otherwise keep its slot. It would also take an answer that came in time
-        # for a late one.
+        # The call runs in its own task, because the caller's next step may be delayed while other
+        # requests get their turn. Otherwise a delayed caller would keep its slot, and mistake an
+        # answer that came in time for a late one.
         return await asyncio.create_task(self._call_in_turn(path, body, timeout))
 
     async def _call_in_turn(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
@@ -155,7 +154,8 @@ class Gateway(AioClient):
         return True if self._context is None else self._context()
 
     def _retrieve_version(self) -> None:
-        """Skip the probe: etcd3-py's blocks the loop, and raises AttributeError if etcd is down."""
+        """Skip etcd3-py's probe, which blocks the loop and raises AttributeError if etcd is
+        down."""
 
     def _verify_version(self) -> None:
         """Do nothing, because nothing was probed."""

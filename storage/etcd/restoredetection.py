@@ -1,12 +1,11 @@
 """Detect that etcd was restored from an older snapshot.
 
-A restored snapshot takes revisions back. The next revisions were already used for other states, and
-clients that know them would miss changes. A restored etcd has another cluster ID or raft term,
-which the header of every answer contains. Otherwise a revision never decreases. A record in the
-store, with the IDs of its time, lets servers that start after the restore detect it. A snapshot
-that was restored with --bump-revision has only new revisions, and everything older is compacted;
-such an etcd may be served.
-"""
+Restoring a snapshot sets the revision back. The next revisions were already used for other states,
+and clients that know those states would miss changes. A restored etcd has another cluster ID or
+raft term, which the header of every answer contains. Otherwise a revision never decreases. A record
+in the store contains the IDs of the time when it was written. Servers that start after a restore
+detect it by this record. A snapshot that was restored with --bump-revision has only new revisions,
+and everything older is compacted; such an etcd may be served."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ from storage.base import RolledBack
 BUMPED = 1_000_000
 """The smallest number of revisions by which a restored etcd must be ahead of its record.
 
-Without --bump-revision it never is, because the record is renewed."""
+An etcd that was restored without --bump-revision never is, because the record is renewed."""
 
 _RENEWED = 10_000
 """The number of revisions after which the record is renewed."""

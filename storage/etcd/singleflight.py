@@ -16,7 +16,7 @@ _PATIENCE = 0.02  # seconds to wait for the previous request, which may never ge
 class Singleflight(Generic[T]):
     """Calls `ask` once for as many callers as possible.
 
-    Each answer is as fresh as the answer to a request of the caller's own."""
+    Each caller gets an answer as fresh as that to a request of its own."""
 
     def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
         self._ask = ask

@@ -1,6 +1,6 @@
 """Ask an etcd member how large its database is, how large it may become, and whether it is full.
 
-etcd 3.6 tells all of it in one answer. Older releases tell their quota only among their metrics.
+etcd 3.6 reports all three in one answer. Older releases report their quota only in their metrics.
 """
 
 from __future__ import annotations
@@ -43,6 +43,6 @@ async def _quota(cluster: Cluster) -> int:
 
 
 def quota_in(metrics: str) -> int:
-    """Return the quota among a member's metrics, 0 if it is not there."""
+    """Return the quota in bytes from a member's metrics, or 0 if they do not contain it."""
     found = _QUOTA.search(metrics)
     return 0 if found is None else int(float(found[1]))

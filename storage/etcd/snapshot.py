@@ -1,6 +1,6 @@
 """Save a snapshot of a whole etcd, as `etcdctl snapshot save` does.
 
-The file is what `etcdutl snapshot restore` reads: etcd's database, and its SHA-256 behind it."""
+The file is what `etcdutl snapshot restore` reads: etcd's database, followed by its SHA-256."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from storage.etcd.gateway import Gateway
 
 _PATH = "/maintenance/snapshot"
-_SILENCE = 60.0  # seconds in which nothing comes
+_SILENCE = 60.0  # seconds without data after which a download has failed
 _MOST_LINE = 4 << 20
 _DIGEST = hashlib.sha256().digest_size
 
 
 async def save(cluster: Cluster, file: Path) -> int:
-    """Write a snapshot to a new file with mode 0600, and return its bytes.
+    """Write a snapshot to a new file with mode 0600, and return its size in bytes.
 
-    On return, it is checked and durable. Raises Unavailable, or Corrupt if what etcd sent does not
-    match its checksum."""
+    On return, the snapshot is checked and durable. Raises Unavailable, or Corrupt if the received
+    data does not match its checksum."""
     draft = file.with_name(f".{file.name}.{os.getpid()}.draft")
     try:
         size = await _save_from_any(cluster, draft)
@@ -48,7 +48,7 @@ async def save(cluster: Cluster, file: Path) -> int:
 
 
 async def _save_from_any(cluster: Cluster, draft: Path) -> int:
-    """Ask one endpoint after the other."""
+    """Save the snapshot of the first endpoint that sends one."""
     failure: GatewayError | None = None
     for _ in cluster.endpoints:
         gateway = cluster.current
@@ -72,7 +72,7 @@ async def _save(gateway: Gateway, draft: Path) -> int:
         async for blob in _blobs(gateway):
             held += blob
             size += len(blob)
-            digest.update(held[:-_DIGEST])  # what is before the last bytes is no checksum
+            digest.update(held[:-_DIGEST])  # the last bytes may be the checksum, the others are data
             held = held[-_DIGEST:]
             await asyncio.to_thread(out.write, blob)
         await asyncio.to_thread(_flush, out)

@@ -34,7 +34,7 @@ _PAGE_BYTES = 4 << 20  # bytes of values in each later range
 _PAGE_KEYS = 10, 1_000
 _LIST_ATTEMPTS = 3
 _RENEW = 300.0  # seconds between two renewals of the record if others compact
-_MEASURE = 30.0  # seconds between two questions for etcd's size
+_MEASURE = 30.0  # seconds between two measurements of etcd's size
 
 
 class EtcdStore(Store):
@@ -93,8 +93,9 @@ class EtcdStore(Store):
         self._closing: asyncio.Future[None] | None = None
 
     def usage(self) -> Usage:
-        """Return the size and the quota of the member that was asked last, and whether etcd has no
-        room. The alarm says that, or the answer to the latest write."""
+        """Return the last measured size and quota of a member, and whether etcd is full.
+
+        Either etcd's alarm or the answer to the latest write says that it is full."""
         return Usage(self._size.used, self._size.quota, full=self._full)
 
     async def start(self) -> None:
@@ -157,7 +158,7 @@ class EtcdStore(Store):
         return self._saw(codec.revision_of(answer))
 
     async def measure(self) -> Usage:
-        """Ask etcd how large it is. Raises the errors of the Store."""
+        """Ask etcd for its size and quota. Raises the errors of the Store."""
         try:
             size = await size_of(self._cluster)
         except Refused as error:
@@ -234,7 +235,7 @@ class EtcdStore(Store):
         return answer
 
     async def _oldest(self) -> int:
-        """Return the oldest readable revision. etcd tells it only to a watch that starts before
+        """Return the oldest readable revision. etcd reports it only to a watch that starts before
         it."""
         try:
             async with aclosing(self._probe().items()) as items:
@@ -259,7 +260,8 @@ class EtcdStore(Store):
             record = Fingerprint.decode(codec.value_of(kvs[0]), int(kvs[0]["mod_revision"]))
             self._restore_detector.check(record, now)
         if record.outdated(now):
-            # another replica may have written it first, or etcd is full: the next renewal will do
+            # If another replica has written the record first, or etcd is full, the next renewal
+            # suffices.
             with suppress(Refused, Unavailable):
                 await self._cluster.write("/kv/txn", codec.put_if(self._space.record, now.encode(), record.revision))
 
@@ -286,8 +288,8 @@ class EtcdStore(Store):
                 _log.warning("Compaction waits for the next time: %s", error)
 
     async def _keep_measuring(self) -> None:
-        """Ask etcd periodically how large it is. An etcd that does not answer keeps its last
-        size."""
+        """Measure etcd's size periodically. While etcd does not answer, the last known size
+        stays."""
         while True:
             with suppress(StorageError, Refused):
                 self._size = await size_of(self._cluster)

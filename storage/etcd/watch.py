@@ -143,7 +143,7 @@ class Watch:
         return asyncio.get_running_loop().time() + self._interval + self._cluster.timeout
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse, deadline: float) -> dict[str, Any]:
-        self._cluster.current  # noqa: B018 - raises when closed: what is buffered is not given out any more
+        self._cluster.current  # noqa: B018 - raises when closed, so that no buffered message is yielded
         self._reading = True
         try:
             async with asyncio.timeout_at(deadline):
@@ -160,7 +160,7 @@ class Watch:
             raise Broken("a watch got what is not JSON") from None
         return decoded
 
-    def _content(self) -> bool:
+    def _caught_up(self) -> bool:
         """Return whether no caller waits for progress."""
         return self._answered and self._complete >= self._seen
 
@@ -169,9 +169,9 @@ class Watch:
         pause, reached = _ASK[0], 0
         while not socket.closed:
             quiet = False
-            if self._complete > reached:  # etcd answers: present callers wait for another revision
+            if self._complete > reached:  # etcd answers again, so the shortest pause suffices
                 pause, reached = _ASK[0], self._complete
-            if self._content():
+            if self._caught_up():
                 self._asked_for.clear()
                 try:
                     async with asyncio.timeout(self._interval):
@@ -181,7 +181,7 @@ class Watch:
             if not quiet:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _ASK[1], self._interval)
-            if self._reading and (quiet or not self._content()):
+            if self._reading and (quiet or not self._caught_up()):
                 with suppress(aiohttp.ClientError, OSError):  # the reader notices the failure
                     await socket.send_str(PROGRESS_REQUEST)
 

@@ -44,7 +44,7 @@ class WatchDecoder:
                 continue  # this revision was requested only to detect compaction
             event = self._space.event(each)
             if event is None:
-                # read again: etcd then reports compacted values as compacted
+                # The next connection gets Compacted if the previous value was compacted.
                 raise Broken("etcd left out a previous value")
             self._held.append(event)
         newest = int(events[-1]["kv"]["mod_revision"])

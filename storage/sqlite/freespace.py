@@ -1,17 +1,17 @@
-"""Measure how much a database may still grow, and keep the last part of the room for deletions.
+"""Measure how much a database may still grow, and reserve the last part for deletions.
 
-Both the database's own limit and the disk limit the room. A commit that makes the stored data
+The room is what the database's own limit and the disk leave. A commit that makes the stored data
 larger is refused before the file is full. A commit that replaces a value by one of about the same
-size takes room until history is compacted. A deletion gives room back. Both may use the reserve, so
-that a full store can be emptied through the API. Replacements leave the last part of it to
-releases, which may otherwise fail until history is compacted.
+size takes room until history is compacted. A deletion frees room. Replacements and deletions may
+use the reserve, so that a full store can be emptied through the API. Replacements leave the last
+part of the reserve to releases. Without it, a release could fail until history is compacted.
 
 A client's write never grows into the reserve, however small it is: a tenant could exhaust the
 reserve with many small writes. The consequences of clients' writes may use half of the reserve, but
-leave MARK bytes for each key. Values may be replaced in five eighths of it, and a release may use
-three quarters.
-Use a FreeSpace for one connection, inside its transactions.
-"""
+leave MARK bytes for each key. Values may be replaced in five eighths of the reserve, and a release
+may use three quarters.
+
+Use a FreeSpace for one connection, inside its transactions."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ LITTLE = 4096
 
 It suffices for a mark, a timestamp or a condition."""
 MARK = 256
-"""The number of bytes that are kept for the deletion of each key: its deletionTimestamp and what
-goes with it."""
+"""The number of bytes that are kept for the deletion of each key, such as for its
+deletionTimestamp."""
 SHORT = 2 << 20
 """The distance in bytes from the reserve at which room is short.
 
@@ -52,8 +52,9 @@ class _Part(NamedTuple):
 
 
 class Size(NamedTuple):
-    """What a commit does to the size of what is stored: `keys` is the number of keys that it
-    adds."""
+    """The effect of a commit on the stored data.
+
+    `written` and `growth` are in bytes. `keys` is the number of keys that the commit adds."""
 
     written: int
     growth: int

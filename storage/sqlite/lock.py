@@ -15,8 +15,8 @@ class FileLock:
     """A lock on the file `path`, which is created if missing and never removed.
 
     Removing the file would admit two owners. The kernel releases the lock when the process dies.
-    The file contains the owner's process ID, which is used only in messages. So is `reason`: it
-    says why there is one owner only."""
+    The file contains the owner's process ID, which only messages use. `reason` tells their readers
+    why there can be only one owner."""
 
     def __init__(self, path: Path, reason: str = "SQLite serves one server only; use etcd for several replicas.") -> None:
         self._path = path

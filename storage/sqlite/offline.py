@@ -53,10 +53,10 @@ class Restored:
 def backup(path: Path, target: Path, *, without: Collection[str] = (), allow_empty: bool = True) -> Contents:
     """Copy the state and history of a database at one moment to a new file with mode 0600.
 
-    A server may be using the database, and must be where nothing may be written. The copy contains nothing that was deleted. It contains no
-    value, past or present, of the keys `without`. On return the copy is checked and durable. Raises
-    Corrupt, or Unavailable if `path` is missing, `target` exists, or no key is left without
-    `allow_empty`."""
+    A server may be using the database. On a read-only volume, a server must be using it. The copy
+    contains nothing that was deleted, and no value, past or present, of the keys `without`. On
+    return, the copy is checked and durable. Raises Corrupt, or Unavailable if `path` is missing,
+    `target` exists, or no key is left without `allow_empty`."""
     whole, draft = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("whole", "draft"))
     with _errors(path, target):
         if target.exists():
@@ -87,7 +87,7 @@ def backup(path: Path, target: Path, *, without: Collection[str] = (), allow_emp
 def _drop(connection: sqlite3.Connection, keys: Collection[str]) -> None:
     """Remove the keys with their history, and overwrite their bytes.
 
-    Deleted files may be readable where the file lies."""
+    The bytes of a deleted draft may remain readable on its disk."""
     connection.execute("PRAGMA journal_mode = OFF")  # a journal would contain them
     connection.execute("PRAGMA secure_delete = ON")
     for table in ("live", "changes"):
@@ -97,7 +97,7 @@ def _drop(connection: sqlite3.Connection, keys: Collection[str]) -> None:
 def _write_out(connection: sqlite3.Connection, target: Path) -> None:
     """Write the database to a new file without the content of its free pages.
 
-    The new file can be read even where nothing may be written."""
+    The new file can be read on a read-only volume too."""
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection.execute("VACUUM INTO ?", (str(target),))
 
@@ -163,8 +163,8 @@ def replaced_files(path: Path) -> list[Path]:
 def discard_replaced(path: Path) -> list[Path]:
     """Delete the databases that restores of `path` have set aside, and return them.
 
-    Raises Unavailable if there is no database at `path`, because one of these is the last one
-    then."""
+    Raises Unavailable if there is no database at `path`, because one of the deleted ones would be
+    the last."""
     with _errors(path, path):
         if not path.is_file():
             raise Unavailable(f"{path}: there is no database here, so nothing that was set aside is deleted: restore a backup first")

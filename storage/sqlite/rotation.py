@@ -62,8 +62,8 @@ def newest(directory: Path) -> Path:
 def rotate(path: Path, directory: Path, *, keep: int, now: datetime, without: Collection[str] = (), most: int = 0) -> Rotated[Contents]:
     """Add a backup of a database to a directory. See `rotated`.
 
-    A database that has lost all its keys takes no backup's place: it raises Unavailable if the
-    newest backup has keys."""
+    Raises Unavailable if the database has no keys although the newest backup has some, so that a
+    database that was lost replaces no backup."""
 
     def write(target: Path, newest_one: Path | None) -> Contents:
         return backup(path, target, without=without, allow_empty=newest_one is None or not _has_keys(newest_one))
@@ -83,13 +83,14 @@ def rotated(
 ) -> Rotated[Content]:
     """Add a backup to a directory, and then delete all but the `keep` newest of its kind.
 
-    `write` creates the file of the first argument; the second one is the newest backup. It needs
-    `need` bytes.
+    `write` creates the file of its first argument; its second argument is the newest backup.
+    Writing needs `need` bytes.
 
-    The directory's disk is never filled, and its backups have at most `most` bytes, also while one
-    is written (0: the disk alone counts). The oldest backups make room beforehand if there is none.
-    Otherwise nothing is deleted before the new backup is checked and durable, and the newest one
-    never is. If it leaves no room either, Unavailable is raised and nothing is deleted."""
+    The disk is never filled. The directory's backups have at most `most` bytes together, even while
+    one is written (0: only the disk limits them). If there is no room for the new backup, the
+    oldest ones are deleted first. Otherwise nothing is deleted before the new backup is checked and
+    durable. The newest existing backup never makes room: if it would have to, this raises
+    Unavailable and deletes nothing."""
     backups(directory, suffix)  # it exists
     with _locked(directory):
         for leftover in directory.glob(f".{PREFIX}*"):
@@ -137,7 +138,8 @@ def displaced(sizes: Sequence[int], room: int, need: int) -> int | None:
 
 
 def _needed(path: Path) -> int:
-    """Return the bytes that a backup needs while it is written: a copy, and a copy of that."""
+    """Return the bytes that a backup needs while it is written, which is twice the database's
+    size."""
     parts = (path, path.with_name(f"{path.name}-wal"))
     return 2 * sum(part.stat().st_size for part in parts if part.is_file()) + _SLACK
 
@@ -175,7 +177,7 @@ def _has_keys(file: Path) -> bool:
 
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Keep a second backup from the directory: it would delete the drafts of the first."""
+    """Lock the directory, because a second backup would delete the drafts of the first."""
     lock = FileLock(directory / ".lock", "It is writing another backup there.")
     try:
         lock.acquire(str(directory))

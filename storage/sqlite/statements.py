@@ -65,7 +65,7 @@ def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revis
 
 
 def _size(operations: Sequence[Operation], states: Sequence[tuple[int, bytes] | None]) -> Size:
-    """Return what the commit does to the size of what is stored, for FreeSpace.take."""
+    """Return the commit's effect on the stored data, for FreeSpace.take."""
     pairs = [pair for pair in zip(operations, states, strict=True) if not isinstance(pair[0], Check)]
     puts = [operation for operation, _ in pairs if isinstance(operation, Put)]
     written = sum(len(put.value) for put in puts)

@@ -44,8 +44,8 @@ class Transactions:
     def start(self, commits: list[Sequence[Operation]]) -> Group | None:
         """Make the changes of the commits without waiting; `finish` makes them durable.
 
-        Pages that were read before are in memory. Returns None on failure. Then nothing is changed,
-        and `apply` finds the reason."""
+        Nothing waits for the disk, because pages that were read before are in memory. Returns None
+        on failure. Nothing is changed then, and `apply` finds the reason."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             return self._write(commits)

@@ -54,9 +54,9 @@ class _Compact(NamedTuple):
 class Writer:
     """The only user of `connection` from here on.
 
-    `publish(revision, events)` and `compacted(revision)` are called on the loop once that is
-    durable, before the callers get their outcome. `short()` is called while there is little
-    room."""
+    `publish(revision, events)` and `compacted(revision)` are called on the loop as soon as the
+    change is durable, before the callers get their outcome. `short()` is called while there is
+    little room."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Writer:
         self._waiting.append(what)
         if not self._busy:
             self._busy = True
-            # after all other callers that have something to write in this turn of the loop
+            # after all callers of this turn of the loop have queued their commits
             self._loop.call_soon(self._next)
 
     def _run(self) -> None:
@@ -128,7 +128,8 @@ class Writer:
         self._next()
 
     def _next(self) -> None:
-        """Give the thread its next job: what is queued, with a little sweeping after each."""
+        """Give the thread its next job: queued commits, a compaction, or a short sweep in
+        between."""
         sweeping = self._sweepable and not self._stopping and self._swept < last_id(self._compacted)
         self._just_swept = sweeping and not (self._just_swept and self._waiting)
         if self._just_swept:

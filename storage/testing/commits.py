@@ -105,7 +105,7 @@ class CommitTests(Harness):
         assert await store.commit([Delete("/none"), Delete("/none2", 0)]) == revision
         assert await store.current_revision() == revision
 
-    async def test_of_those_who_expect_the_same_one_wins(self, store: Store) -> None:
+    async def test_one_of_several_commits_with_the_same_expectation_wins(self, store: Store) -> None:
         outcomes = await asyncio.gather(*(store.commit([Put("/one", b"%d" % n, 0)]) for n in range(20)), return_exceptions=True)
         won = [outcome for outcome in outcomes if isinstance(outcome, int)]
         conflicts = [outcome for outcome in outcomes if isinstance(outcome, Conflict)]

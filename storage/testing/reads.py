@@ -68,7 +68,7 @@ class ReadTests(Harness):
         assert collected == names
 
     @pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
-    async def test_more_is_told_exactly(self, store: Store, count: int) -> None:
+    async def test_more_is_exact(self, store: Store, count: int) -> None:
         await put(store, "/a", *(f"/p/{n}" for n in range(count)), "/z")
         revision = await put(store, "/zz")
         for at in (0, revision, revision - 1):

@@ -39,7 +39,7 @@ class WatchTests(Harness):
         revision = await store.commit([Put("/a/1", b""), Put("/b/1", b""), Put("/a", b""), Put("/a0", b""), Put("/a/2", b"")])
         assert brief(await collect(store, "/a/", before, revision)) == [("put", "/a/1"), ("put", "/a/2")]
 
-    async def test_events_come_while_one_waits_and_are_told_to_be_complete(self, store: Store) -> None:
+    async def test_a_waiting_watch_gets_events_and_then_progress(self, store: Store) -> None:
         before = await store.current_revision()
         async with watching(store, "/", before) as watch:
             for n in range(5):
@@ -104,7 +104,7 @@ class WatchTests(Harness):
         events = await collect(store, "/long/", before, revision)
         assert [event.key for event in events] == [f"/long/{n:04}" for n in range(1500)]
 
-    async def test_a_reader_who_does_not_read_hinders_nobody(self, store: Store) -> None:
+    async def test_a_reader_that_does_not_read_blocks_no_writer(self, store: Store) -> None:
         before = await put(store, "/first")
         async with watching(store, "/", before - 1) as slow:
             assert isinstance(await anext(slow), Event)
@@ -150,7 +150,7 @@ class WatchTests(Harness):
                 assert keys == [f"/{n}"]
                 await store.compact(revision)
 
-    async def test_a_reader_overtaken_by_compaction_is_told_before_anything_is_missing(self, store: Store) -> None:
+    async def test_a_reader_overtaken_by_compaction_gets_compacted_before_anything_is_missing(self, store: Store) -> None:
         before = await store.current_revision()
         for n in range(0, 3000, 100):
             await store.commit([Put(f"/{n + m:04}", b"") for m in range(100)])
