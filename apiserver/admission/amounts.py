@@ -1,4 +1,5 @@
-"""Decide whether what a namespace keeps from others, and one write more, fits into its quotas."""
+"""Decide whether the machines of a namespace, together with those that a write adds, fit its
+quotas."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 UNITS = (("Ei", 60), ("Pi", 50), ("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10))
 
 Limits = dict[str, dict[str, int]]
-"""The limits by the quota's name, and by the name of what is limited."""
+"""The limits by the quota's name, and by the name of the counted resource."""
 
 
 def limits(quotas: Iterable[Mapping[str, Any]]) -> Limits:
@@ -30,7 +31,7 @@ def limits(quotas: Iterable[Mapping[str, Any]]) -> Limits:
 
 
 def refusal(found: Limits, used: Counter[str], requested: Counter[str]) -> str | None:
-    """Return why the request does not fit, in kube-apiserver's words, or None if it fits."""
+    """Return the refusal of a request that does not fit, in kube-apiserver's words, or None."""
     for quota, hard in found.items():
         exceeded = [name for name, most in hard.items() if requested[name] > 0 and used[name] + requested[name] > most]
         if exceeded:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
 
 LIMIT = 3 * 1024 * 1024
-"""The bytes of an answer."""
+"""The largest size of an answer, in bytes."""
 AUTHORITIES = 256
 """The number of authorities whose TLS contexts are kept."""
 
@@ -53,8 +53,8 @@ class HttpCaller:
 
     async def call(self, webhook: Webhook, body: bytes) -> bytes:
         """Call a webhook. See Caller."""
-        # The call runs in its own task. Otherwise, a request whose next step is delayed would take
-        # an answer that came in time for a late one.
+        # The call runs in its own task. Otherwise, a request whose next step is delayed would
+        # mistake an answer that came in time for a late one.
         return await asyncio.create_task(self._call(webhook, body))
 
     async def _call(self, webhook: Webhook, body: bytes) -> bytes:

@@ -22,7 +22,7 @@ class AdmissionChain:
         self._plugins = list(plugins)
 
     def add(self, plugin: Admission) -> None:
-        """Add a last plugin, which may need the registries whose writes the others admit."""
+        """Append a plugin, which may need the registries that are created with this chain."""
         self._plugins.append(plugin)
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Count hosts that a namespace holds without a Workload against its quota of Workloads.
 
-So a quota of N Workloads is a quota of N hosts."""
+A quota of N Workloads is thereby a quota of N hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class HeldHosts:
-    """Counts what quotas count besides Workloads (see ResourceQuota)."""
+    """Counts the hosts that quotas count in addition to Workloads (see ResourceQuota)."""
 
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
@@ -23,9 +23,9 @@ class HeldHosts:
     def beside(self, attributes: Attributes) -> int:
         """Return the number of hosts to count besides the Workloads for this write.
 
-        The host that the write takes counts as its Workload. If that host is not known yet, a host
-        that the namespace left uncleaned does not count. The Workload may be meant to take it
-        again. Its binding to another host is refused."""
+        The host that the write claims counts as its Workload. If no host is known yet, hosts that
+        the namespace left uncleaned do not count, because the Workload may get one of them again.
+        If it does not, the binding to another host is checked against the quota."""
         if attributes.resource is not self._claims.workloads.resource:
             return 0
         hosts = self._claims.outliving(attributes.namespace)

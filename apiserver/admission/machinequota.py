@@ -1,11 +1,10 @@
-"""Limit the machines of a namespace by the management cluster's ResourceQuotas: by class, and by
-their CPUs and memory.
+"""Limit the machines of a namespace by class, and by their CPUs and memory.
 
-What is used is counted from what this server stores, in the write's turn (see Turns). The commit
-fails if another replica has added anything to the namespace meanwhile, and the write is decided
-again. So there is no charge that has to be given back, and nothing to repair after a crash. What
-the quota's status says is written afterwards (see server.delegation.usedamounts).
-"""
+The limits are those of the management cluster's ResourceQuotas. The use is counted from the stored
+objects while the write has its namespace's turn (see Turns). If another replica has added anything
+to the namespace meanwhile, the commit fails and the write is decided again. So no charge has to be
+refunded, and nothing has to be repaired after a crash. The quota's status is written afterwards
+(see server.delegation.usedamounts)."""
 
 from __future__ import annotations
 
@@ -27,8 +26,10 @@ if TYPE_CHECKING:
 
 
 class MachineQuota:
-    """The Admission of quotas of machines. It comes before quotas of objects, which would otherwise
-    be charged, for a moment, for what is refused here."""
+    """The Admission of quotas of machines.
+
+    It comes before quotas of objects, which would otherwise be charged for a moment for writes that
+    are refused here."""
 
     def __init__(self, quotas: Quotas, claims: Claims, turns: Turns) -> None:
         self._quotas, self._claims, self._turns = quotas, claims, turns
@@ -69,16 +70,17 @@ class MachineQuota:
         return refusal(found, used + self._before(attributes), self._requested(attributes))
 
     def _requested(self, attributes: Attributes) -> Counter[str]:
-        """Return what the write adds."""
+        """Return the amounts that the write adds."""
         after, before = Counter(self._after(attributes)), self._before(attributes)
         after.subtract(before)
         return after
 
     def _before(self, attributes: Attributes) -> Counter[str]:
-        """Return what the Workload counts before the write.
+        """Return the amounts that the Workload counts before the write.
 
-        A Workload without a host may have been admitted because it was to take a host that counts
-        already. So its binding adds all that it counts where such hosts do."""
+        A Workload without a host may have been admitted because it might take a host that counts
+        already. So for each resource that such hosts count, the binding adds the Workload's whole
+        amount."""
         old = attributes.old
         if attributes.operation == "UPDATE" and old is not None:
             return of_workload(old["spec"], self._claims.host_of_workload(old))
@@ -101,15 +103,15 @@ class MachineQuota:
         return spec
 
     def _target(self, attributes: Attributes) -> Entry | None:
-        """Return the Host that the write is to take, if it is known."""
+        """Return the Host that the write claims, if it is known."""
         name = target_of(self._claims, attributes)
         return self._claims.hosts.find("", name) if name else None
 
     def _taken(self, attributes: Attributes) -> set[str]:
-        """Return the Hosts that count for nobody else if the Workload takes one of them.
+        """Return the names of the Hosts that do not count in addition to the Workload.
 
-        A Workload whose host is not known yet may be meant for any host that the namespace left
-        uncleaned. Its binding to another host is refused."""
+        A Workload whose host is not known yet may get any host that the namespace left uncleaned.
+        If it does not, the binding to another host is checked against the quota."""
         target = target_of(self._claims, attributes)
         if target is not None or attributes.operation == "UPDATE":
             return {target} if target else set()

@@ -1,10 +1,9 @@
 """Decide which quotas count a kind, and which of several creations fit into all of them.
 
-Two numbers say what is used, and the larger one counts. One is status.used, which all servers and
-the quota controller write. The other is the number of objects that this server has or is about to
-create. The first may lag behind a creation that a recount has overtaken, the second behind other
-replicas.
-"""
+The use of a quota is the larger of two numbers. One is status.used, which all servers and the quota
+controller write. The other is the number of objects that this server has or is about to create. The
+first may lack a creation that a recount has overtaken. The second may lack creations of other
+replicas."""
 
 from __future__ import annotations
 

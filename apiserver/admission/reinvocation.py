@@ -1,5 +1,6 @@
-"""Change objects by policies and webhooks, and once more where they ask for that (reinvocation.go of
-k8s.io/apiserver's admission)."""
+"""Run mutating policies and webhooks, and reinvoke those with reinvocationPolicy IfNeeded.
+
+Source: admission/reinvocation.go of k8s.io/apiserver."""
 
 from __future__ import annotations
 
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Calls:
-    """What one Mutator did about a write.
+    """The calls that one Mutator made for a write.
 
-    `round` is 0 or 1. In the second, only what is in `_again` is called. `_done` has what was called
-    and is to be called again if the object changes later."""
+    `round` is 0 or 1. In round 1, only the keys in `_again` are called. `_done` has the keys that
+    were called, and are called again if the object changes later."""
 
     round: int = 0
     mutated: bool = False
@@ -31,14 +32,14 @@ class Calls:
         return self.round == 0 or key in self._again
 
     def made(self, key: Hashable, *, changed: bool, again: bool) -> None:
-        """Record a call. `again`: whether it is to be repeated after later changes."""
+        """Record a call. `again` says whether to repeat it after later changes."""
         if changed:
             self.changed()
         if again:
             self._done.add(key)
 
     def changed(self) -> None:
-        """Record that the object changed after what was called so far."""
+        """Record that the object changed after all calls so far."""
         self.mutated = True
         self._again |= self._done
         self._done = set()

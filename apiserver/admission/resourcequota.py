@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECONDS = 10.0
-"""The seconds that a creation waits for its decision."""
+"""The seconds for which a creation waits for its decision."""
 ATTEMPTS = 10
-"""How often a decision is repeated if others write the quotas meanwhile."""
+"""The number of attempts at a decision while other clients write the quotas."""
 FORGOTTEN_SECONDS = 120.0
 """The seconds after which an unsettled creation counts as over, longer than any request."""
 
@@ -55,8 +55,9 @@ class Quotas(Protocol):
 
 
 class _Charge:
-    """One creation, from its admission until its outcome, with which it is called (see
-    Context.on_finish)."""
+    """The charge for one creation, from its admission until its outcome.
+
+    Context.on_finish calls it with the outcome."""
 
     def __init__(self, group: _Group, name: str, *, dry: bool, beside: Callable[[], int]) -> None:
         self.group, self.name, self.dry, self.beside = group, name, dry, beside
@@ -69,12 +70,11 @@ class _Charge:
 
 
 class ResourceQuota:
-    """The Admission of quotas. It is the last one, so that no write is counted that another one
+    """The Admission of quotas. It is the last plugin, so that no write is counted that another one
     refuses.
 
     `names(resource, namespace)` returns the names of this server's objects. `beside(attributes)`
-    returns how many more count for a creation, or for a binding, which takes something that may
-    already count."""
+    returns how many hosts count in addition for a creation or a binding (see HeldHosts)."""
 
     def __init__(
         self,
@@ -111,9 +111,9 @@ class ResourceQuota:
     async def _check_binding(self, attributes: Attributes) -> None:
         """Raise ApiError (403) for a binding that exceeds a quota.
 
-        The object was admitted on condition that it takes what already counts, but takes something
-        else. All objects count here, bound or not, so that concurrent bindings need not know of
-        each other."""
+        The object was admitted because it might take a host that counts already, but is bound to
+        another one. All objects count here, bound or not, so that concurrent bindings need not know
+        of each other."""
         resource, namespace = attributes.resource, attributes.namespace
         if attributes.subresource != "binding" or not self._beside(attributes):
             return
@@ -227,7 +227,7 @@ class _Group:
                 _fail(batch, internal())
 
     async def _decide(self, batch: list[_Charge]) -> None:
-        """Answer all charges. A charge whose caller has gone meanwhile is refunded."""
+        """Answer all charges. A charge whose caller was cancelled meanwhile is refunded."""
         for attempt in range(ATTEMPTS):
             quotas = await self._quotas.get(self._namespace, live=attempt > 0)
             batch = self._still_wanted(batch)
@@ -288,7 +288,7 @@ class _Group:
                     del self._refunds[quota["metadata"]["name"]]
                 except QuotaConflict:
                     continue
-        # the quota was deleted, or is written constantly: the next recount corrects the use
+        # The quota was deleted, or is written constantly. The next recount corrects the use.
         self._refunds.clear()
 
     def _held(self) -> set[str]:

@@ -1,9 +1,8 @@
-"""Let writes that add to one total be decided one after the other, in all replicas.
+"""Serialize the writes that add to one total, across all replicas.
 
-Each such write stores the turn of its namespace in its own commit, on condition that nobody has
-stored it since the total was counted. So no two writes rely on the same count. Namespaces share a
-fixed number of stored turns, so that none is left behind.
-"""
+Each such write stores the turn of its namespace in its own commit, on condition that no other write
+has stored it since the total was counted. So no two writes rely on the same count. Namespaces share
+a fixed number of stored turns, so that a deleted namespace leaves none behind."""
 
 from __future__ import annotations
 
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 PREFIX = "/server/quota-turns/"
 TURNS = 256
 SECONDS = 10.0
-"""The seconds that a write waits for its turn."""
+"""The seconds for which a write waits for its turn."""
 
 
 class Turns:
-    """The turns of all namespaces. It must be made before the cache is started."""
+    """The turns of all namespaces. Create it before the cache is started."""
 
     def __init__(self, cache: WatchCache) -> None:
         self._stored = cache.collection(PREFIX, lambda key, value, revision: revision)
@@ -55,7 +54,7 @@ class Turns:
 
 
 class _Turn:
-    """A turn that one write has, until it is called with the write's outcome."""
+    """The turn of one write. Context.on_finish calls it with the outcome, which ends the turn."""
 
     def __init__(self, lock: asyncio.Lock) -> None:
         self.lock = lock

@@ -1,8 +1,7 @@
 """Provide caches with a bounded number of bytes, because tenants choose the size of their content.
 
-Every cache of the server and of the controllers is one of these two; a test enforces that there is
-no other.
-"""
+Every cache of the server and of the controllers is a Bounded or uses `remembering`; a test enforces
+this."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", *FIRST_BOOT, "online"
 """The fields of a view's spec that belong to the Workload. The others belong to the host."""
 
 CORDONED = "SchedulingDisabled"
-"""What a host is called that its owner takes out of service, as kubectl calls such a Node."""
+"""The state of a host that its owner takes out of service, as kubectl shows it for a Node."""
 
 REMEMBERED = 2**15
 """The number of cached names: hosts in use, which change most, and many free ones."""
@@ -75,9 +75,10 @@ def is_open_to(reserved: str | None, namespace_uid: str) -> bool:
 
 
 def unavailable_reason(host: Mapping[str, Any]) -> str | None:
-    """Return why the Host cannot be claimed now: Bound, Deleting, SchedulingDisabled, NotReady, or
-    what its provider says. None when it is free, for all or for one namespace (see
-    reserved_for)."""
+    """Return why the Host cannot be claimed now, or None if it is free.
+
+    The reasons are Bound, Deleting, SchedulingDisabled, NotReady, and those of its provider. A host
+    without a reason may still be free for one namespace only (see reserved_for)."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
         return "Bound"
@@ -108,7 +109,7 @@ class HostSource(Model):
 
 
 class ClaimRef(Model):
-    """The Workload that has the host. To clear it by hand releases the host only in the records."""
+    """The Workload that has the host. Clearing it by hand releases the host only in the records."""
 
     namespace: str = Field(description="The Workload's namespace.")
     name: str = Field(description="The Workload's name.")
@@ -119,10 +120,10 @@ class ClaimRef(Model):
 
 
 class ChargedTo(Model):
-    """Return the namespace that the host is reserved for, although no Workload has it.
+    """The namespace whose quota counts the host although no Workload has it.
 
-    The namespace's quota continues to count the host. The charge ends when others can have the
-    host, or when it is out of use for another reason. The owner may clear it as well."""
+    The charge ends when other namespaces can have the host, or when it is out of use for another
+    reason. The owner may clear it as well."""
 
     namespace: str = Field(description="The namespace whose quota counts the host.")
     name: str = Field(default="", description="The Workload that left it so.")
@@ -132,8 +133,9 @@ class ChargedTo(Model):
 
 
 class TenantMetadata(Model):
-    """The tenant's part of the view's metadata, on top of the host's own. `removed...` hide the
-    host's."""
+    """The tenant's part of the view's metadata, on top of the host's own.
+
+    The fields `removed...` hide labels and annotations of the host."""
 
     name: str = Field(description="The view's name in the tenant's namespace.")
     labels: dict[str, str] | None = Field(default=None, description="Labels that the tenant added or changed.")

@@ -77,23 +77,23 @@ def _by_state(state: str, operational_status: str) -> dict[str, Answer]:
 
 NOT_TRIED_AGAIN = "is not tried again: set another image, or remove the image and set it again"
 MOST_ATTEMPTS = 1000
-"""The number of attempts that is told; no tenant counts further."""
+"""The largest number of attempts that a message states."""
 
 
 def gave_up(status: Mapping[str, Any]) -> bool:
     """Return whether the operator has reached its limit of attempts, and waits for another image.
 
-    The text of the error alone says so: the operator's, or ours where the text has passed a
-    report."""
+    Only the text of the error says so: the operator's own, or ours after a report has replaced
+    it."""
     said = str(status.get("errorMessage") or "")
     return status.get("errorType") == "provisioning error" and ("retry limit" in said or NOT_TRIED_AGAIN in said)
 
 
 def failed_attempts(status: Mapping[str, Any]) -> str:
-    """Return how many installations in a row have failed, and whether it is tried again; "" if none
-    has, or the operator does not count them.
+    """Return how many installations in a row have failed, and whether another one is tried.
 
-    It counts an attempt when it leaves the state `provisioning`."""
+    Returns "" if none has failed, or the operator does not count them. The operator counts an
+    attempt when the host leaves the state `provisioning`."""
     counted, state = status.get("provisioningFailCount"), (status.get("provisioning") or {}).get("state")
     uncounted = state == "provisioning" and status.get("errorType") == "provisioning error"
     failed = counted + uncounted if isinstance(counted, int) and counted >= 0 else 0

@@ -1,9 +1,9 @@
 """Decide what Workloads of a class may deploy: which URLs may be fetched, and which deploy methods
 used.
 
-The source of machines fetches images and checksums from its place in the owner's network, and a
-tenant reads from the disk what was fetched. So a URL is parsed strictly first: a URL that parsers
-read differently is refused. Then it must match a rule of the class. No name is resolved.
+The source of machines fetches images and checksums from inside the owner's network, and a tenant
+can read the fetched data from the disk. So a URL is parsed strictly first: one that parsers may
+read differently is refused. Then it must match a rule of the class. Host names are not resolved.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 SHOWN = 256
-"""The most characters of a URL in a record."""
+"""The largest number of characters of a URL in a record."""
 MAX_URL = 2048
-"""The length of a URL in characters."""
+"""The largest number of characters of a URL."""
 MAX_METHOD = 63
 CLASS = "the class"
 MOST_RULES = 10
-"""The number of rules of a class that a message repeats."""
+"""The largest number of a class's rules that a message lists."""
 DEFAULT_SCHEMES = ("https", "http", "oci")
 PROVIDER_SCHEMES: Mapping[str, tuple[str, ...]] = {
     "metal3.io/cloud": ("ami", "glance"),
@@ -50,7 +50,8 @@ _HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
 DIGITS: Mapping[str, int] = {"md5": 32, "sha256": 64, "sha512": 128}
 """Hexadecimal digits of a digest, by checksumType."""
 DEFAULT_CHECKSUM, AUTO = "md5", "auto"
-"""What an empty checksumType means to BMO, and the one that tells the type by the digest."""
+"""The checksumType that BMO assumes for an empty one, and the one that derives it from the
+digest."""
 _METHOD = re.compile(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?")
 _ENCODED = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:2[eEfF]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
 """Percent signs that encode nothing, or hide a dot, a slash, a backslash or a control character."""
@@ -65,7 +66,7 @@ _EMBEDDING = tuple(ipaddress.ip_network(text) for text in ("::/96", "64:ff9b::/9
 
 
 class BadURL(ValueError):
-    """The URL is not one that all parsers read alike."""
+    """The URL is malformed, or parsers may read it differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,9 +332,8 @@ def checksum_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | No
 def digest_problem(image: Mapping[str, Any] | None, before: Mapping[str, Any] | None = None) -> str | None:
     """Return why the checksum cannot be of its type, or None.
 
-    A URL, and the stored checksum (`before`), are accepted.
-
-    The source would refuse it only after it has downloaded the image."""
+    A URL, and the stored checksum (`before`), are accepted. The check is made here, because the
+    source would refuse the checksum only after it has downloaded the image."""
     image, before = image or {}, before or {}
     checksum, type_ = str(image.get("checksum") or ""), image.get("checksumType") or DEFAULT_CHECKSUM
     same = all(image.get(field) == before.get(field) for field in ("checksum", "checksumType"))

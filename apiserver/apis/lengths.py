@@ -12,7 +12,8 @@ from typing import Any
 from apiserver.apis.names import FIRST_BOOT
 
 NAME, QUALIFIED, PATH = 253, 317, 1024
-"""The most characters of a name, of a key or version with its group, and of a path to a field."""
+"""The largest number of characters of a name, of a key or version with its group, and of a field
+path."""
 LONGEST: dict[tuple[str, ...], int] = {
     **{(field, "name"): NAME for field in FIRST_BOOT},
     ("image", "ociAuthSecretName"): NAME,
@@ -22,12 +23,13 @@ LONGEST: dict[tuple[str, ...], int] = {
     ("consumerRef", "apiVersion"): QUALIFIED,
     ("consumerRef", "fieldPath"): PATH,
 }
-"""The most characters of the text at a path of the spec."""
+"""The largest number of characters of the text at each path of the spec."""
 
 
 def long_texts(spec: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield the path and limit of each text that is too long and not stored so. `old`: the spec
-    that is stored, {} if none is."""
+    """Yield the path and the limit of each text that is too long, unless it is stored already.
+
+    `old` is the stored spec, or {} if there is none."""
     for path, most in LONGEST.items():
         value = _at(spec, path)
         if isinstance(value, str) and len(value) > most and value != _at(old, path):
@@ -39,7 +41,7 @@ def long_texts(spec: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[tupl
 
 
 def _at(spec: Any, path: tuple[str, ...]) -> Any:
-    """Return what is at the path; None where there is nothing."""
+    """Return the value at the path, or None."""
     for field in path:
         spec = spec.get(field) if isinstance(spec, dict) else None
     return spec

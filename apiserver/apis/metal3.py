@@ -22,15 +22,15 @@ MAC_ADDRESS = r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"
 MACAddress = Annotated[str, StringConstraints(pattern=MAC_ADDRESS)]
 WORD = r"^[ -~]{0,128}$"
 Reported = Annotated[str, StringConstraints(pattern=WORD)]
-"""A word of one of BMO's enums in what the hardware reports.
+"""A value of one of BMO's enums, as the hardware reports it.
 
-Any word is accepted, because a later BMO may have more than are known here."""
+Any word is accepted, because a later BMO may have values that are unknown here."""
 BootMode = Annotated[Reported, Field(description="UEFI, UEFISecureBoot or legacy, or what else the host reports.")]
 CleaningMode = Literal["metadata", "disabled"]
 ChecksumType = Literal["md5", "sha256", "sha512", "auto"]
 
 EMPTYING_STATES = ("deprovisioning", "deleting", "powering off before delete")
-"""The provisioning states in which what a host ran is removed."""
+"""The provisioning states in which the installation of a host is removed."""
 IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")
 PROVISIONING_FIELDS = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
 """The fields of status.provisioning that do not depend on the host's user."""

@@ -16,13 +16,14 @@ from apiserver.apis.lengths import QUALIFIED
 from apiserver.apis.meta import LabelSelector
 
 MOST_MEMBERS = 1000
-"""The number of Workloads that a gang may ask for at once. It bounds the work of one plan."""
+"""The largest number of Workloads that a gang may wait for. It bounds the work of one plan."""
 MOST_RULES = 8
-"""The number of rules of one sort that a placement has."""
+"""The largest number of rules of one sort in a placement."""
 MOST_SELECTED, MOST_VALUES = 64, 256
-"""The number of labels and expressions of a placement's selectors together, and of their values.
+"""The largest numbers of labels and expressions of a placement's selectors together, and of their
+values.
 
-Each is compared with every Workload of the namespace."""
+Each of them is compared with every Workload of the namespace."""
 
 _WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 TopologyKey = Annotated[str, Field(pattern=rf"^([a-z0-9]([-a-z0-9.]{{0,251}}[a-z0-9])?/)?{_WORD}$", max_length=317)]

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 CAUSES = 50
-"""The number of causes in an error. The message says how many more there are."""
+"""The largest number of causes in an error. The message says how many more there are."""
 QUOTED = 1024
-"""The characters of a cause's message, which may quote what a client sent."""
+"""The largest number of characters of a cause's message, which may quote the client's body."""
 
 
 class ApiError(Exception):

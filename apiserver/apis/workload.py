@@ -34,8 +34,9 @@ def binding_state(status: Mapping[str, Any] | None) -> BindingState | None:
 
 
 def named_secrets(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Return the names of the secrets that a Workload's spec names, by field: first-boot data, and
-    the registry's credentials of an OCI image."""
+    """Return the names of the secrets that a Workload's spec names, by field.
+
+    They contain first-boot data, and a registry's credentials for an OCI image."""
     found = {field: spec[field]["name"] for field in FIRST_BOOT if (spec.get(field) or {}).get("name")}
     image = spec.get("image") or {}
     if image.get(IMAGE_AUTH) and str(image.get("url") or "").lower().startswith("oci://"):
@@ -44,8 +45,10 @@ def named_secrets(spec: Mapping[str, Any]) -> dict[str, str]:
 
 
 def earlier_binding_state(status: Mapping[str, Any]) -> BindingState:
-    """Return the state that versions without status.binding encoded in the phase and in the reason
-    of the condition Bound, for a Workload with a host."""
+    """Return the binding state of a Workload with a host, as versions without status.binding stored
+    it.
+
+    They encoded it in the phase, and in the reason of the condition Bound."""
     if status.get("phase") == "Pending":
         return "Rescheduling"
     bound = ("Bound", "True", HOST_CHOSEN)
@@ -57,9 +60,9 @@ def earlier_binding_state(status: Mapping[str, Any]) -> BindingState:
 CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain", "placement")
 """The fields of spec that choose the host, and are fixed once there is one."""
 IDLE_PHASES = ("Pending", "Bound", None)
-"""The phases in which nothing was put on a host yet. None is that of a new Workload."""
+"""The phases before anything is installed on a host. None is the phase of a new Workload."""
 RAN_PHASES = ("Running", "Stopped")
-"""The phases in which the host has what the Workload wants."""
+"""The phases in which the host is installed as the Workload asks."""
 
 
 class Requirements(Model):

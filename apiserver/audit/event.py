@@ -1,4 +1,4 @@
-"""Encode audit.k8s.io/v1 Events from what was recorded of a request.
+"""Encode audit.k8s.io/v1 Events from the records of a request.
 
 `encode` runs in the writer's thread. At level Metadata, an event has only the name, uid and
 resourceVersion of the object in a body. A request's body is never parsed here: the request path
@@ -26,7 +26,7 @@ OBJECT = 2 * 1024 * 1024
 
 A larger object is omitted, and the event notes this."""
 TEXT = 512
-"""The characters of a name, uid or resourceVersion from a body that are recorded."""
+"""The largest number of recorded characters of a name, uid or resourceVersion from a body."""
 TRUNCATED = {"audit.k8s.io/truncated": "true"}
 """The annotation by which kube-apiserver marks events without their objects."""
 

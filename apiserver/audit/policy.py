@@ -1,4 +1,4 @@
-"""Apply an audit.k8s.io/v1 Policy, which says what is recorded of each request.
+"""Apply an audit.k8s.io/v1 Policy, which determines how much of each request is recorded.
 
 The first matching rule decides. A request that matches no rule is not recorded. The file is read
 strictly, because a misspelt field would silently record too little.

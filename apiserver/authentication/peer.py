@@ -1,6 +1,6 @@
-"""Return the client certificate of a connection as the TLS layer received it.
+"""Read the client certificate of a connection as the TLS layer received it.
 
-Only possession of its key is proven."""
+The handshake has proven only that the client has the certificate's key."""
 
 from __future__ import annotations
 

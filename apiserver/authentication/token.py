@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 ACCEPTED_SECONDS = 10.0
 REFUSED_SECONDS = 2.0
 REVIEWS, REVIEWS_OF_ONE = 32, 16
-"""The number of running reviews: of all clients, and of one address, including waiting ones."""
+"""The largest numbers of running reviews: of all clients, and of one address, including waiting
+ones."""
 FAILURES, FAILURES_PER_SECOND = 40, 2.0
 """The number of refused tokens of one address, at once and per second.
 

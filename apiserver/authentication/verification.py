@@ -28,7 +28,7 @@ MAX_INTERMEDIATES = 8
 REMEMBERED = 1024
 REFUSAL_SECONDS = 5.0
 REASON = 512
-"""The characters of a cached reason, which may quote the certificate."""
+"""The largest number of characters of a cached reason, which may quote the certificate."""
 
 
 class Untrusted(Exception):

@@ -1,7 +1,6 @@
 """Charge the work of an expression, in the units of cel-go, and end it at its limit.
 
-The charge comes before the work. So nothing that a limit forbids is begun.
-"""
+Work is charged before it is done, so no work beyond a limit begins."""
 
 from __future__ import annotations
 
@@ -13,19 +12,19 @@ if TYPE_CHECKING:
     import threading
 
 PER_CALL = 1_000_000
-"""The most that one expression may cost."""
+"""The largest cost of one expression."""
 BUDGET = 10_000_000
-"""The most that the expressions of one policy and binding may cost together."""
+"""The largest cost of all expressions of one policy and binding together."""
 MATCH_BUDGET = 2_500_000
-"""The most that the matchConditions of one policy or webhook may cost together."""
+"""The largest cost of all matchConditions of one policy or webhook together."""
 STEP = 256
-"""The charges between two looks at the clock."""
+"""The units that are charged between two calls of `pace`."""
 TURN = 0.002
-"""The seconds of work after which a thread lets others run."""
+"""The seconds of work after which the thread releases the GIL to others."""
 
 
 class Cancelled(Exception):
-    """An expression cost too much. It has no value, and no operator hides that."""
+    """An expression cost too much. Unlike a CelError, no operator of CEL absorbs it."""
 
 
 class Heavy(Exception):
@@ -33,7 +32,8 @@ class Heavy(Exception):
 
 
 class Meter:
-    """Counts what is `spent`. `pace` is called now and then with the sum since its last call."""
+    """Counts the units `spent`, and periodically calls `pace` with the units since its last
+    call."""
 
     __slots__ = ("_limit", "_next", "_paced", "pace", "spent")
 

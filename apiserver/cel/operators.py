@@ -17,7 +17,7 @@ def _number(value: Any) -> bool:
 
 
 def equal(left: Any, right: Any, meter: Meter) -> bool:
-    """Return whether two values are equal. Those of different types are not, but numbers may be."""
+    """Return whether two values are equal. Values of different types are equal only as numbers."""
     if _number(left) and _number(right):
         return bool(left == right)
     if type(left) is not type(right):
@@ -44,7 +44,7 @@ def _charged(container: list[Any] | dict[Any, Any], meter: Meter) -> bool:
 
 
 def _has(container: dict[Any, Any], key: Any, meter: Meter) -> bool:
-    """Return whether a map has a key, which is compared with its own."""
+    """Return whether a map has a key. The comparison with the map's own keys is charged."""
     meter.charge(traversal(sized(key), 0.01))
     return key in container
 
@@ -88,7 +88,7 @@ def member_of(haystack: list[Any], needle: Any, meter: Meter) -> bool:
 
 
 class _NoKey:
-    """What is never the key of a map."""
+    """A value that is never the key of a map."""
 
 
 def key_of(value: Any) -> Any:

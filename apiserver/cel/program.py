@@ -53,7 +53,7 @@ class StructValue(Opaque):
 
 
 class Frame:
-    """The state of one run: the variables by name, those of macros by place, and the meter."""
+    """The state of one run: the variables by name, those of macros by index, and the meter."""
 
     __slots__ = ("meter", "places", "variables")
 
@@ -376,7 +376,8 @@ class _Elements:
 
 
 def _pairs(value: Any, count: int) -> Iterator[tuple[Any, ...]]:
-    """Return what the variables of a macro are set to: elements or keys, or both."""
+    """Return the values of a macro's variables for each turn: elements or keys, or pairs of
+    both."""
     if isinstance(value, list):
         return ((one,) for one in value) if count == 1 else iter(enumerate(value))
     if isinstance(value, dict):
@@ -445,7 +446,7 @@ def _new_key(key: Any) -> Any:
 
 
 def _or_value(optional: Step, other: Step) -> Step:
-    """Return orValue, which computes the other value only if it needs it."""
+    """Return the step of orValue, which computes the other value only if it is needed."""
 
     def run(frame: Frame) -> Any:
         frame.meter.charge(1)

@@ -27,7 +27,8 @@ FUNCTIONS: dict[tuple[str, bool], list[Overload]] = {}
 
 
 _TERSE = {**dict.fromkeys(("contains", "startsWith", "endsWith", "matches"), "no such overload"), "size": "no such overload: size"}
-"""What cel-go says of its own functions, whose overloads are not checked by their declarations."""
+"""cel-go's messages for its own functions, whose overloads it does not check by their
+declarations."""
 
 
 def unit(*args: Any) -> int:
@@ -36,7 +37,7 @@ def unit(*args: Any) -> int:
 
 
 def sized(value: Any) -> int:
-    """Return the size that costs depend on: of strings, lists and maps, 1 of all else."""
+    """Return the size that costs depend on: the length of a string, list or map, otherwise 1."""
     return len(value) if isinstance(value, str | bytes | list | dict) else 1
 
 

@@ -93,14 +93,14 @@ class Call(Expr):
 
 @dataclass(frozen=True, slots=True)
 class And(Expr):
-    """Terms that are all true, or one that is false, whatever the others are."""
+    """A conjunction. It is false if any term is false, even if other terms fail."""
 
     terms: tuple[Expr, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or(Expr):
-    """The opposite of And."""
+    """A disjunction. It is true if any term is true, even if other terms fail."""
 
     terms: tuple[Expr, ...]
 

@@ -24,7 +24,7 @@ from storage.sqlite.rotation import DATABASE, SNAPSHOT, Rotated, backups, rotate
 Result = TypeVar("Result")
 
 OWN = "/server/"
-"""Where servers keep what belongs to no object, such as AUTHORITY_KEY."""
+"""The prefix of the keys that belong to servers and to no object, such as AUTHORITY_KEY."""
 KEEP = 28
 """The number of backups to keep by default: a week's, with one every six hours."""
 
@@ -94,7 +94,7 @@ def _of_database(file: Path, contents: Contents, deleted: Sequence[Path] = ()) -
 def _back_up_etcd(arguments: argparse.Namespace) -> Made | None:
     """Save a snapshot. Returns None if the command was stopped. Raises UsageError.
 
-    A store without objects takes no snapshot's place."""
+    A snapshot of a store without objects replaces no other snapshot."""
     if arguments.directory is None:
         size = _run(_save(arguments.storage, arguments.file))
         return size if size is None else _of_etcd(arguments.file, size)

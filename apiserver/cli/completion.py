@@ -42,10 +42,11 @@ def answer(parser: Callable[[str | None], argparse.ArgumentParser], commands: di
 
 
 def for_kubectl(parser: Callable[[str | None], argparse.ArgumentParser], commands: dict[str, str], words: Sequence[str]) -> str:
-    """Return the answer to `kubectl metal3 WORDS<TAB>`: lines with completions of the last word, and a directive.
+    """Return the answer to `kubectl metal3 WORDS<TAB>`: completions of the last word, and a
+    directive.
 
-    kubectl runs kubectl_complete-metal3 with the words. A line is a completion, a tab and its
-    description."""
+    kubectl runs kubectl_complete-metal3 with the words. Each line is a completion, a tab and its
+    description. The last line is the directive."""
     line = " ".join([PROGRAMS[0], *map(shlex.quote, words[:-1]), words[-1] if words else ""])
     os.environ.update(
         {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_DFS": "\t", "COMP_LINE": line, "COMP_POINT": str(len(line))}

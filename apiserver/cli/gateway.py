@@ -1,4 +1,4 @@
-"""Add the flags of the gateway to `serve`, and make its settings from them."""
+"""Define the gateway's flags of `serve`, and create the gateway's settings from them."""
 
 from __future__ import annotations
 

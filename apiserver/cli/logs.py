@@ -5,7 +5,7 @@ look like another record or control a terminal, and they are cut to MOST charact
 has the keys `ts`, `level`, `logger` and `msg`, and `exception` with a traceback. It is ASCII.
 
 Requests cause warnings of the server and of its storage. So each place in their code may write
-BURST warnings at once, and then one in each SECONDS, which says how many were left out."""
+BURST warnings at once, and then one every SECONDS. That one says how many were left out."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ class RateLimit(logging.Filter):
         self._places: dict[tuple[str, int], _Place] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether the record is written. It then says how many before it were not."""
+        """Return whether to write the record. A written record says how many before it were left
+        out."""
         if record.levelno < logging.WARNING or not record.name.startswith(LIMITED):
             return True
         place = self._places.setdefault((record.name, record.lineno), _Place(record.created))

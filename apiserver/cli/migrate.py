@@ -109,7 +109,8 @@ async def _opened(url: str, flag: str) -> AsyncIterator[Store]:
 
 
 class _Progress:
-    """Shows what was copied: by the bar on a terminal, and by at most one line a second elsewhere."""
+    """Shows the progress of copying: a bar on a terminal, and at most one line a second
+    elsewhere."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter, self._next = reporter, 0.0

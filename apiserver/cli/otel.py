@@ -69,7 +69,7 @@ def _provider(endpoint: str, service: str, ratio: float) -> Any:
     except ImportError:
         raise UsageError(MISSING) from None
     made = provider_of(service, ratio)
-    # A thread sends the spans. What it cannot send is dropped, and its queue is bounded.
+    # A thread sends the spans. Spans that it cannot send are dropped, and its queue is bounded.
     made.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=5)))
     return made
 
@@ -159,7 +159,7 @@ class _Span:
 
 
 def _number(uid: str) -> int:
-    """Return the number that a uid is, or one that is made from it. It is not 0."""
+    """Return the trace ID of a uid: the UUID's own number, or a hash of other text. It is not 0."""
     try:
         return uuid.UUID(uid).int or 1
     except ValueError:

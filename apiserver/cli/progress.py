@@ -19,7 +19,7 @@ from apiserver.client.text import printable
 
 
 class Reporter:
-    """Prints lines above the bar. Both may quote what others wrote."""
+    """Prints lines above the bar. Both may quote text of users and other servers."""
 
     def __init__(self, console: Console, bar: Progress, task: TaskID) -> None:
         self._console, self._bar, self._task = console, bar, task
@@ -30,7 +30,7 @@ class Reporter:
         self._console.print(Text(printable(line)), soft_wrap=True)
 
     def advance(self, done: int, total: int, what: str | None = None) -> None:
-        """Show how much is done of all. `what` replaces the name of the bar."""
+        """Show that `done` of `total` units are done. `what` replaces the name of the bar."""
         self._bar.update(self._task, completed=done, total=total, description=what and printable(what))
 
 

@@ -1,4 +1,4 @@
-"""Provide what all commands share: how they run until stopped, and report errors."""
+"""Run the commands until they are stopped, and report their errors."""
 
 from __future__ import annotations
 

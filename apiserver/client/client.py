@@ -39,8 +39,8 @@ READ_BUFFER = 2**21
 
 
 class _Body(BytesPayload):
-    """The body of a write. It is sent in one piece with the headers, or, if the fence is closed,
-    neither is."""
+    """The body of a write, which is sent together with its headers. If the fence is closed, neither
+    is sent."""
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         fence.check()
@@ -88,7 +88,7 @@ class Client:
     async def open(self) -> None:
         """Read the configuration without sending anything. Raises BadConfig.
 
-        The first request calls this otherwise."""
+        Otherwise, the first request does this."""
         await self._ready()
 
     async def close(self) -> None:
@@ -180,8 +180,8 @@ class Client:
 
         `opened` is called when the watch is accepted. With `metadata_only`, objects come as
         PartialObjectMetadata. An ERROR event is raised as ApiException (410: `expired`). Raises
-        Unreachable if nothing comes for `stall_timeout` seconds or the connection breaks; continue
-        from the last resourceVersion then."""
+        Unreachable if no data arrives for `stall_timeout` seconds or the connection breaks. Then
+        continue from the last resourceVersion."""
         query = _query(
             watch="true",
             resourceVersion=resource_version,

@@ -40,7 +40,8 @@ class LoopClock:
 
 
 def exponential_delay(failures: int, first: float, most: float) -> float:
-    """Return the delay after so many failures: `first` seconds, doubled for each, up to `most`."""
+    """Return the delay in seconds after `failures` failures: `first`, doubled for each, up to
+    `most`."""
     return min(most, first * 2.0 ** min(failures, 32))
 
 

@@ -3,7 +3,7 @@
 The controllers run beside the server. Through kube-apiserver, each request and each event would
 take one more hop. The server is verified as kube-apiserver verifies it, by its APIService, and it
 asks kube-apiserver about our identity and permissions. If the server cannot be reached for any
-reason, requests go through kube-apiserver, and the direct way is tried again after a while.
+reason, requests go through kube-apiserver, and the direct connection is tried again after a while.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class ShortcutClient(Client):
     """A Client with a direct connection to one server.
 
     `url` is the server's address, `groups` are its API groups, and `api_service` is the name of one
-    of its APIServices. We must be allowed to get that. A server that cannot be reached is
+    of its APIServices, which the client must be allowed to get. A server that cannot be reached is
     tried again after `retry` seconds."""
 
     def __init__(self, source: Source, *, url: str, groups: Sequence[str], api_service: str, retry: float = RETRY, **options: Any) -> None:
@@ -88,8 +88,8 @@ class ShortcutClient(Client):
     async def _reach(self) -> Client | None:
         """Return the client of the server itself, or None while it is not used.
 
-        Concurrent callers wait while it is being opened: watches that took the other way would stay
-        there for minutes."""
+        Concurrent callers wait while it is being opened, because a watch through kube-apiserver
+        would stay there for minutes."""
         if self._direct is None and asyncio.get_running_loop().time() >= self._not_before and not self._closed:
             async with self._opening:
                 if self._direct is None and asyncio.get_running_loop().time() >= self._not_before:
@@ -112,10 +112,10 @@ class ShortcutClient(Client):
         log.info("requests about our own kinds go to %s", self._url)
 
     def _leave(self, direct: Client, why: str) -> None:
-        """Do not use the server for a while.
+        """Send requests through kube-apiserver for a while.
 
-        Its APIService is read again then, because the authority of its certificate may have
-        changed. Running requests continue."""
+        After that, the server's APIService is read again, because the authority of its certificate
+        may have changed. Running requests continue."""
         if self._direct is direct:
             self._not_before = asyncio.get_running_loop().time() + self._retry
             self._direct, self._left = None, direct

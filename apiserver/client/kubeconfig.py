@@ -1,4 +1,4 @@
-"""Load a kubeconfig into what a session needs: URL, TLS and token.
+"""Load the parameters of a session from a kubeconfig: URL, TLS and token.
 
 The source is a path, a dict from a secret, or the pod's service account. kubernetes-asyncio reads
 it. Inline keys are written to a private folder that is deleted before this returns (the library
@@ -80,7 +80,8 @@ async def load(source: Source, context: str | None = None, at: Endpoint | None =
 
 
 async def load_endpoint(source: Source) -> tuple[Endpoint, ssl.SSLContext | None]:
-    """Return the server in a configuration, and how to verify it: without any credentials.
+    """Return the server in a configuration and the TLS context that verifies it, without
+    credentials.
 
     Raises BadConfig if it cannot be used."""
     return await _read(source, None, _endpoint)

@@ -1,4 +1,4 @@
-"""Make text that others wrote harmless in logs and on terminals."""
+"""Make text from users and other servers harmless in logs and on terminals."""
 
 from __future__ import annotations
 

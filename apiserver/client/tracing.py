@@ -1,8 +1,7 @@
 """Trace requests and claims, if tracing is configured: an interface without an implementation.
 
-`apiserver.cli.otel` implements it with OpenTelemetry. While `tracer` is None, nothing of that is
-imported, and no call does more than look at it.
-"""
+`apiserver.cli.otel` implements it with OpenTelemetry. While `tracer` is None, OpenTelemetry is not
+imported, and its callers only check `tracer`."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    """Makes spans. They are children of the running one, in the same task."""
+    """Creates spans. A span is a child of the running span of the same task."""
 
     def span(self, name: str, attributes: Mapping[str, str]) -> AbstractContextManager[Span]:
         """Run a block as a span."""

@@ -1,6 +1,6 @@
-"""Do the garbage collector's work in dev mode, as far as the members of sets go.
+"""Collect garbage in dev mode: the members of deleted WorkloadSets.
 
-With a kube-controller-manager, its garbage collector does this for every kind."""
+In a cluster, kube-controller-manager's garbage collector does this for every kind."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ log = logging.getLogger(__name__)
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 USER = UserInfo("system:metal3-workloads:dev")
 OWNED = b'"ownerReferences":'
-"""What the JSON of an object contains if it has an owner."""
+"""A part of the JSON of every object that has an owner."""
 
 
 class GarbageCollector:
-    """Deletes the objects of `dependents` whose owners in `owners` are gone, and carries out
-    deletions with the propagation Foreground and Orphan. `run` until cancelled."""
+    """Deletes the objects of `dependents` whose owners in `owners` are gone.
+
+    It also carries out deletions with the propagation Foreground and Orphan."""
 
     def __init__(self, cache: WatchCache, owners: Registry, dependents: Registry) -> None:
         self._cache, self._owners, self._dependents = cache, owners, dependents

@@ -46,5 +46,5 @@ def real_hosts(cache: WatchCache, admission: Admission | None = None) -> Registr
 
 
 def hardware_data(cache: WatchCache, admission: Admission | None = None) -> Registry:
-    """Return the registry of what the operator has found, over the same cache."""
+    """Return the registry of HardwareData over `cache`, which must not be started yet."""
     return Registry(HARDWARE_DATA, cache, admission=admission)

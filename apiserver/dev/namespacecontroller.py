@@ -1,5 +1,6 @@
-"""Do kube-controller-manager's work in dev mode: empty terminating namespaces, delete old
-events."""
+"""Empty terminating namespaces and delete old events in dev mode.
+
+In a cluster, kube-controller-manager and kube-apiserver do this."""
 
 from __future__ import annotations
 
@@ -27,8 +28,7 @@ USER = UserInfo("system:metal3-workloads:dev")
 
 
 class NamespaceController:
-    """Empties the terminating namespaces of one endpoint, and deletes its old events. `run` until
-    cancelled."""
+    """Empties the terminating namespaces of one endpoint, and deletes its old events."""
 
     def __init__(self, cache: WatchCache, namespaces: Registry, events: Registry, registries: Sequence[Registry]) -> None:
         self._cache, self._namespaces, self._events = cache, namespaces, events

@@ -31,7 +31,7 @@ STARTED: web.RequestKey[Callable[[int], None]] = web.RequestKey("audit-started",
 
 The server calls it when it sends the headers of the response."""
 AGENT = 1024
-"""The characters of a user agent that are recorded."""
+"""The largest number of recorded characters of a user agent."""
 HOPS = 32
 """The number of addresses of X-Forwarded-For that are read."""
 STATUS = b'{"kind":"Status"'
@@ -52,16 +52,16 @@ class Auditor:
         self.policy, self.sink, self.clock = policy, sink, clock
 
     def trail(self, call: Call) -> _Trail | None:
-        """Return the trail of a request with `info` and `user`, or None if nothing of it is
-        recorded."""
+        """Return the trail of a request with `info` and `user`, or None if the policy does not
+        record it."""
         recording = self.policy.recording(call.user, call.info)
         return _Trail(self, call, recording) if recording is not None else None
 
 
 def with_audit(auditor: Auditor | None) -> Filter:
-    """Record all requests that pass. Place it right behind authentication.
+    """Record all requests that pass.
 
-    So refusals by later filters are recorded too."""
+    Place it directly behind authentication, so that refusals by later filters are recorded too."""
 
     def wrap(handler: Handler) -> Handler:
         if auditor is None:
@@ -197,8 +197,8 @@ class _Trail:
 
 
 def sources(call: Call) -> list[str]:
-    """Return the addresses of the client, as proxies report them, and finally of the direct
-    sender."""
+    """Return the client's addresses as proxies report them, and last the address of the
+    connection."""
     headers = call.http.headers
     peer = call.http.transport.get_extra_info("peername") if call.http.transport is not None else None
     told = [*headers.get("X-Forwarded-For", "").split(",", HOPS)[:HOPS], headers.get("X-Real-Ip", ""), str(peer[0]) if peer else ""]

@@ -1,7 +1,7 @@
 """Convert every failure into a Status.
 
-An unexpected error becomes a 500 without its cause, which is logged with the audit ID. What the
-storage refuses, for example because it is full, is expected: one line is logged."""
+An unexpected error becomes a 500 without its cause, which is logged with the audit ID. A refusal by
+the storage, for example because it is full, is expected and logged in one line."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def _log(error: Exception, call: Call) -> None:
 def _forget(error: BaseException) -> None:
     """Remove the tracebacks of an error and of its causes.
 
-    A frame that holds its own error is a cycle, which keeps the request's body until the garbage
-    collector runs."""
+    A frame that refers to its own error is a cycle, which keeps the request's body until the
+    garbage collector runs."""
     waiting, seen = [error], set()
     while waiting:
         found = waiting.pop()

@@ -1,7 +1,7 @@
 """Answer Expect: 100-continue (RFC 9110, 10.1.1), by which clients wait before they send large
 bodies.
 
-Only authorized clients are asked to send them."""
+Only authorized clients get the 100, so others send no large bodies."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ MUTATING_INFLIGHT, READING_INFLIGHT = 200, 400
 QUEUE_SECONDS = 15.0
 """The longest time in seconds that a request waits for a seat."""
 WATCHES = 1000
-"""The number of simultaneous watches of one flow."""
+"""The largest number of simultaneous watches of one flow."""
 LIST_SEAT, BODY_SEAT, WIDEST = 250, 256 * 1024, 10
 """The objects of a list, and the bytes of a body, for which a request takes one more seat.
 
@@ -76,8 +76,10 @@ LEVELS = {
 
 
 class _Queues:
-    """The state of one priority level. `rejected` counts refusals by reason. `refuse` is called with
-    the flow of each. `waited` is called with the time in the queue, and whether it led to seats."""
+    """The state of one priority level.
+
+    `rejected` counts refusals by reason. `refuse` is called with the flow of each refused request.
+    `waited` is called with the seconds in the queue, and whether the request got its seats."""
 
     def __init__(self, level: _Level, total: int, patience: float, refuse: Callable[[str], None]) -> None:
         seats = max(1, total * level.percent // 100)
@@ -109,7 +111,7 @@ class _Queues:
             self.set.leave(ticket)
 
     async def _measured(self, key: str, ticket: Ticket, woken: asyncio.Future[None]) -> None:
-        """Wait, and report how long, and whether the request has its seats then."""
+        """Wait, and report the duration, and whether the request got its seats."""
         began, executed = time.monotonic(), False
         try:
             await self._wait(key, ticket, woken)

@@ -25,7 +25,7 @@ class Recorder(Protocol):
     def record(self, info: RequestInfo, code: int, seconds: float | None, *, dry_run: bool = False, waited: float = 0.0) -> None:
         """Record a finished request. `seconds` is None for a watch, whose duration has no meaning.
 
-        `waited` is the part of them in which it waited for its turn, and for webhooks."""
+        `waited` is the part of `seconds` in which the request waited for seats and for webhooks."""
 
 
 def with_metrics(recorder: Recorder) -> Filter:

@@ -1,7 +1,7 @@
-"""Make a span of every request, if tracing is configured.
+"""Create a span for every request, if tracing is configured.
 
-It contains the time from the end of authentication on: flow control, authorization, admission and
-the storage."""
+The span begins after authentication, and contains flow control, authorization, admission and the
+storage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.context import UserInfo
 
 SHOWN = 256
-"""The characters of a path or a name."""
+"""The largest number of characters of a path or a name."""
 
 
 def with_tracing(trusts: Callable[[UserInfo], bool]) -> Filter:

@@ -28,9 +28,9 @@ REMEMBERED = 1024
 class Flow(Generic[T]):
     """The requests of one user.
 
-    `finish` is the virtual finish time. `held` is what the flow has in use. `mean` is the average
-    cost of its requests. `peak` is their possible cost, as the most expensive of the last requests
-    had it."""
+    `finish` is the virtual finish time. `held` is the number of seats or running requests of the
+    flow. `mean` is the average cost of its requests, and `peak` the cost of the most expensive
+    recent one."""
 
     __slots__ = ("finish", "held", "key", "listed", "mean", "peak", "waiting")
 
@@ -94,11 +94,11 @@ class FairQueue(Generic[T]):
         return None
 
     def park(self) -> None:
-        """Leave the first flow out until it is offered again."""
+        """Take the first flow out of the competition until it is offered again."""
         heapq.heappop(self._heap)[2].listed = False
 
     def take(self) -> T:
-        """Return the first item of the first flow, and leave the flow out until it is offered
+        """Return the first item of the first flow, and take the flow out until it is offered
         again."""
         flow = self._heap[0][2]
         self.park()
@@ -116,7 +116,7 @@ class FairQueue(Generic[T]):
         self.now = max(self.now, flow.finish)
 
     def charge(self, flow: Flow[T], cost: float) -> None:
-        """Charge a cost to the flow. A negative cost returns what was charged and not used."""
+        """Charge a cost to the flow. A negative cost refunds a charge that was not used."""
         flow.finish = min(flow.finish + cost, self.now + DEBT)
 
     def forget(self, flow: Flow[T]) -> None:
@@ -213,8 +213,8 @@ class QueueSet:
                 self.queues.park()  # until it releases some of its seats
                 continue
             if self.executing + ticket.width > self.seats:
-                # the seats are kept for it, because a stream of narrow requests would block a wide
-                # one forever
+                # The free seats are kept for it, because a stream of narrow requests would block a
+                # wide one forever.
                 return
             self.queues.take()
             self._start(ticket)

@@ -1,11 +1,10 @@
 """Share the time of the event loop between flows by the time that their requests really take.
 
 A request is driven step by step, from one suspension to the next, and each step is measured. In
-each round of the loop, the flows whose requests can continue have a millisecond, the flow with the
+each round of the loop, the flows whose requests can continue share a millisecond, the flow with the
 least use first. Others wait for a later round. So a request of a flow with little use waits for one
 round, whatever the number and cost of other flows' requests. The CPU time of the thread is
-measured: no flow is charged for time in which the machine did something else.
-"""
+measured: no flow is charged for time in which the machine did something else."""
 
 from __future__ import annotations
 
@@ -24,16 +23,16 @@ PAUSE = 3
 """The number of rounds without sharing after a round that took too long.
 
 Events that arrived meanwhile take some rounds from the socket to their handler and back. They would
-otherwise wait for a long step in each of them. A round without work takes microseconds."""
+otherwise wait for a long step in each of these rounds. A round without work takes microseconds."""
 ARRIVAL, LONGEST = 2, 6
 """The number of rounds without sharing after a request has arrived, whose flow is not known yet.
 
 LONGEST is the highest number of such rounds in a row, whatever arrives. In the first round, the
 connection notices the request; in the second, the request begins."""
 SLACK = 0.001
-"""A flow whose use exceeds its share by at most this continues at once."""
+"""The seconds by which a flow may exceed its share and still continue at once."""
 LEAST = 0.00002
-"""The least expected cost of a step: the loop's own work for it."""
+"""The smallest expected cost of a step, in seconds: the loop's own work for it."""
 SMOOTH, FADE = 0.2, 0.99
 """How fast a flow's mean follows its steps, and how slowly its longest step is forgotten.
 
@@ -71,8 +70,8 @@ class LoopTime:
     def ready(self, flow: Flow[asyncio.Future[float]], *, reserved: bool) -> bool:
         """Return whether the flow's next step may run now.
 
-        In a round that is over, only flows without debt may continue, and not without limit. A flow
-        with waiting steps waits as a whole."""
+        In a round whose time is used up, only flows without debt may continue, and only up to
+        ROUND. A flow with waiting steps waits as a whole."""
         self._arm()
         queue = self._queue
         if flow.waiting:

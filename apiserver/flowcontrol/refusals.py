@@ -1,5 +1,5 @@
-"""Name in the log the flows whose requests are refused, so that an operator finds the user that
-sends too many."""
+"""Log the flows whose requests are refused, so that an operator finds the user that sends too
+many."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 30.0
-"""The least time between two lines."""
+"""The shortest time between two lines, in seconds."""
 SHOWN, COUNTED = 5, 1000
 """The number of flows that a line names, and that are counted for it."""
 
@@ -31,12 +31,13 @@ class Refusals:
         return len(self._counts)
 
     def count(self, level: str, flow: str) -> None:
-        """Count a refusal, and log all of them unless that was done a moment ago."""
+        """Count a refusal, and log all of them unless they were logged within EVERY_SECONDS."""
         self._total += 1
         if len(self._counts) < COUNTED or (level, flow) in self._counts:
             self._counts[level, flow] += 1
         else:
-            # Each refusal that is taken off here was counted once, so this costs O(1) for each.
+            # Each refusal that is subtracted here was counted once, so the cost per refusal is
+            # O(1).
             self._counts = Counter({key: number - 1 for key, number in self._counts.items() if number > 1})
         if (now := self._clock()) - self._told < EVERY_SECONDS:
             return

@@ -24,8 +24,7 @@ class BearerOnly:
         self._tokens = tokens
 
     async def authenticate(self, call: Call) -> UserInfo | None:
-        """Return the token's user. See Authenticator. Nobody is anonymous, except to health
-        checks."""
+        """Return the token's user. See Authenticator. Only health checks may be anonymous."""
         token, _ = credential(call.http.headers)
         if token:
             return await self._tokens.authenticate_token(call.http, token)
@@ -37,8 +36,8 @@ class BearerOnly:
 class ByViewGroup:
     """Authorizes requests for the view by the rules for the group that serves it elsewhere.
 
-    So nobody needs a right on the real hosts, and a right on them gives none on the view. `kinds`
-    are the resources of `group` that `rules` names as those of `view_group`."""
+    So tenants need no rights on the real hosts, and rights on them give none on the view. `kinds`
+    are the resources that are served in `group` here, and in `view_group` elsewhere."""
 
     def __init__(self, rules: Authorizer, group: str, view_group: str, kinds: Collection[str]) -> None:
         self._rules, self._group, self._view_group, self._kinds = rules, group, view_group, frozenset(kinds)

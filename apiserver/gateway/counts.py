@@ -19,7 +19,7 @@ class Counts:
         self._requests: Counter[tuple[str, int]] = Counter()
 
     def recorder(self, part: Part, also: Recorder | None = None) -> Recorder:
-        """Return a Recorder of a part's requests, which tells `also` of them."""
+        """Return a Recorder of a part's requests, which also records them with `also`."""
         return _Recorder(self._requests, part.value, also)
 
     def values(self) -> Iterator[tuple[dict[str, str], float]]:

@@ -1,8 +1,8 @@
 """Serve kube-apiserver's documents of discovery and OpenAPI with the view's kinds in them.
 
-Each request to kube-apiserver has the caller's own credentials, so it decides who may read
-them. What was merged is kept by its ETag, so an unchanged document is not sent and merged again.
-"""
+Each request to kube-apiserver has the caller's own credentials, so kube-apiserver decides whether
+the caller may read the document. Merged documents are cached with kube-apiserver's ETag, so an
+unchanged document is neither sent nor merged again."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource
 
 LARGEST = 64 * 1024 * 1024
-"""The bytes of a document of kube-apiserver."""
+"""The largest number of bytes of a document of kube-apiserver."""
 KEPT = 32 * 1024 * 1024
-"""The bytes of merged documents that are kept."""
+"""The largest number of bytes of all cached documents together."""
 READERS = 4
-"""The documents that are read and merged at once."""
+"""The largest number of documents that are read and merged at the same time."""
 INDEX = "/openapi/v3"
 CONDITIONAL = ("If-None-Match", "If-Modified-Since", "Range", "Accept", "Accept-Encoding", "Upgrade", "Connection")
 """Headers that are about the client's own copy of a document."""
@@ -46,7 +46,7 @@ CONDITIONAL = ("If-None-Match", "If-Modified-Since", "Range", "Accept", "Accept-
 
 @dataclass(frozen=True, slots=True)
 class _Merged:
-    """A document, and what it was made of: the ETag and digest of kube-apiserver's."""
+    """A merged document, with the ETag and the digest of kube-apiserver's document."""
 
     etag: str
     digest: bytes
@@ -95,7 +95,7 @@ class Documents:
         async with self._upstream.request("GET", path, headers) as answer:
             if answer.status == 304 and known is not None:
                 return known
-            # kube-apiserver may let one caller wait for its answer. Others do not wait with it.
+            # Only reading is limited, because kube-apiserver may delay its answer to one caller.
             async with self._reading:
                 return await self._read_and_merged(answer, path, (path, version), hash)
 
@@ -122,7 +122,8 @@ class Documents:
         return headers
 
     def _made(self, path: str, body: bytes, etag: str, hash: str) -> Document:
-        """Return the document for kube-apiserver's. `hash` is the own document's, for the index."""
+        """Return the merged document. `hash` is that of this server's own document, for the
+        index."""
         kinds, found = self._kinds, _decoded(body) if body else None
         *_, last = parts = path.split("/")[1:]
         match parts:

@@ -1,9 +1,8 @@
 """Compose the gateway: choose the part that answers each request, behind the filters for it.
 
-Requests for the view pass the filters of this server's own port. For all others, kube-apiserver
-authorizes and impersonates by the caller's credentials. Here they are authenticated, so that flow
-control and the audit log know whose they are.
-"""
+Requests for the view pass the filters of this server's own port. For all other requests,
+kube-apiserver authorizes and impersonates by the caller's credentials. The gateway authenticates
+them, so that flow control and the audit log know their users."""
 
 from __future__ import annotations
 
@@ -113,7 +112,7 @@ class Gateway:
         self._passing.stop()
 
     def _part(self, http: web.BaseRequest) -> Part:
-        """Return the part that answers. One that refuses targets as all do answers those."""
+        """Return the part that answers. A target that every part refuses is refused by PASSED."""
         try:
             return self._target(http).part
         except Exception:
@@ -123,13 +122,13 @@ class Gateway:
         return target_of(http.method, http.raw_path, http.query, self._group, self._kinds, self._view_group)
 
     def _parse(self, call: Call) -> None:
-        call.info = RequestInfo(verb=call.http.method.lower(), path=call.http.path)  # of a target that is refused
+        call.info = RequestInfo(verb=call.http.method.lower(), path=call.http.path)  # used if the target is refused
         try:
             target = self._target(call.http)
             call.info = target.info
             check_headers(call.http, target)
         except ApiError:
-            # Whatever follows on a connection with such a request is not read.
+            # Nothing more is read from a connection with such a request.
             call.http.protocol.close()
             raise
 

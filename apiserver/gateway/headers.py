@@ -32,11 +32,12 @@ HOP_BY_HOP = frozenset(
 OPTIONS = frozenset({"keep-alive", "close", "upgrade", "te"})
 """The options of Connection that clients of Kubernetes send.
 
-Others name headers that a proxy is to remove, such as Authorization."""
+Other options name headers that a proxy must remove, such as Authorization."""
 NOT_PASSED = HOP_BY_HOP | {"host", "authorization", "content-length", "expect", "audit-id", "x-forwarded-for"}
-"""Content-Length belongs to the body, so what sends a body sets it.
+"""The headers that are not copied. The code that sends the body sets Content-Length.
 
-Without one, kube-apiserver would wait for a body, or read the next request as one."""
+With a Content-Length and no body, kube-apiserver would wait for a body, or read the next request as
+one."""
 VOUCHING = "x-remote-"
 """Headers by which a front proxy names a user to the server behind it."""
 UPGRADES = frozenset({"spdy/3.1", "websocket"})
@@ -49,11 +50,10 @@ NO_TOKEN = (
 
 
 def credential(headers: CIMultiDictProxy[str]) -> tuple[str, bool]:
-    """Return the caller's bearer token, and whether it is in the WebSocket protocol instead of
-    Authorization. The token is "" if there is none.
+    """Return the caller's bearer token, "" if there is none, and whether a subprotocol contains it.
 
-    kube-apiserver reads the protocol of requests for a WebSocket only. Without one, it would take
-    the caller for anonymous.
+    The subprotocol of a WebSocket takes the place of Authorization. kube-apiserver reads it only in
+    requests for a WebSocket. In any other request, it would take the caller for anonymous.
 
     Raises ApiError for more than one credential, because two readers could choose differently."""
     given, protocols = headers.getall("Authorization", ()), list(_token_protocols(headers))
@@ -119,7 +119,7 @@ def _here(location: str, upstream: str) -> str:
 
 
 def check_options(headers: CIMultiDictProxy[str]) -> None:
-    """Raise ApiError (400) for a Connection header that names other headers than these."""
+    """Raise ApiError (400) for a Connection header with options that are not in OPTIONS."""
     unknown = _options(headers) - OPTIONS
     if unknown:
         raise bad_request("the Connection header may say keep-alive, close and Upgrade only: nothing that names another header")

@@ -1,8 +1,8 @@
 """Merge the view's kinds into kube-apiserver's documents of discovery and OpenAPI.
 
-The kinds of the view replace those of the same name in every version of their group. All else stays
-as kube-apiserver says it. The functions return new documents, and change none.
-"""
+The kinds of the view replace those of the same name in every version of their group. Everything
+else stays as it is in kube-apiserver's document. The functions return new documents, and change
+none."""
 
 from __future__ import annotations
 

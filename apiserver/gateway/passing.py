@@ -1,7 +1,6 @@
 """Pass requests on to kube-apiserver, and stream its answers.
 
-Bodies of both directions pass in pieces, so a request holds no more than its buffers.
-"""
+Bodies pass in pieces in both directions, so a request takes no more memory than its buffers."""
 
 from __future__ import annotations
 
@@ -67,7 +66,7 @@ class Passing:
                 async for piece in answer.content.iter_any():
                     await response.write(piece)
         except (aiohttp.ClientError, asyncio.IncompleteReadError) as error:
-            # Without its end, the client knows that the answer is incomplete.
+            # The missing end tells the client that the answer is incomplete.
             raise ConnectionAbortedError("kube-apiserver broke an answer off") from error
         await response.write_eof()
         return response

@@ -42,7 +42,7 @@ class Part(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The part that answers a request, and what the request reads.
+    """The part that answers a request, and the parsed request.
 
     document: the path of a document of discovery or OpenAPI, "" for others.
 
@@ -105,7 +105,8 @@ def _in_group(parts: list[str], info: RequestInfo, group: str, kinds: Collection
 
 
 def _check_legacy(info: RequestInfo) -> None:
-    """Refuse the old way to watch, which has another deadline than the verb says."""
+    """Refuse the deprecated paths /watch/ and /proxy/, whose deadlines differ from those of the
+    verb."""
     if info.is_resource and info.resource in SPECIAL:
         raise bad_request(
             f"the path /{info.resource}/ is not passed on: use ?watch=true, or the subresource proxy of a Pod, Service or Node"

@@ -1,9 +1,8 @@
-"""Connect a client and kube-apiserver for another protocol: exec, attach, port-forward.
+"""Connect a client with kube-apiserver for another protocol: exec, attach, port-forward.
 
-Both connections leave HTTP after the answer 101. What one side sends, the other receives as it is.
+Both connections leave HTTP after the answer 101. Data then passes unchanged between the two sides.
 A side that does not read stops the other from sending, and the HTTP server cuts a client that does
-not read at all.
-"""
+not read at all."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ class _Switched(web.StreamResponse):
 
 
 class _Incoming:
-    """What one side sends, in place of aiohttp's parser of WebSockets."""
+    """The data that one side sends. It replaces aiohttp's parser of WebSockets."""
 
     def __init__(self, protocol: BaseProtocol) -> None:
         self._protocol = protocol
@@ -38,7 +37,7 @@ class _Incoming:
         self._size, self._ended, self._woken = 0, False, asyncio.Event()
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Take data. Returns that the connection goes on, and that no data is left over."""
+        """Take data. Returns (False, b""): the connection continues, and no data is left over."""
         if not data:  # aiohttp calls this when it resumes reading
             return False, b""
         self._pieces.append(bytes(data))
@@ -90,7 +89,7 @@ async def connect(http: web.BaseRequest, answer: ClientResponse) -> web.StreamRe
 
 
 async def _pass(source: _Incoming, to: BaseProtocol) -> None:
-    """Pass data on until its source ends. What a closed side would get is dropped."""
+    """Pass data on until its source ends. Data for a side that is closed is dropped."""
     writer = StreamWriter(to, asyncio.get_running_loop())
     while data := await source.read():
         if to.transport is not None:

@@ -40,7 +40,7 @@ Named = tuple[tuple[str, Expression], ...]
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """What must be true, and what is said if it is not."""
+    """A condition, and the message and reason of a write that does not meet it."""
 
     condition: Expression
     message: str = ""
@@ -77,7 +77,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class ParamRef:
-    """Which objects are a binding's parameters: one by name, or those with labels.
+    """The selection of a binding's parameters: one object by name, or those with labels.
 
     `required` refuses writes if there are none."""
 
@@ -149,7 +149,8 @@ class Policies:
 
 
 def policy_of(given: Mapping[str, Any]) -> Policy:
-    """Return a policy of either kind. What cannot be read is `broken`, and fails by its policy."""
+    """Return a policy of either kind. One that cannot be read is `broken`, and its failurePolicy
+    decides."""
     spec, name = given.get("spec") or {}, given["metadata"]["name"]
     found = Policy(name, fails_closed=spec.get("failurePolicy") != "Ignore")
     try:
@@ -209,7 +210,7 @@ def expression(text: str, variables: tuple[str, ...], *, structs: bool = False) 
 
 
 def binding_of(given: Mapping[str, Any]) -> Binding:
-    """Return a binding. What cannot be read is `broken`."""
+    """Return a binding. One that cannot be read is `broken`."""
     spec, name = given.get("spec") or {}, given["metadata"]["name"]
     policy, actions = spec.get("policyName") or "", tuple(spec.get("validationActions") or ())
     try:

@@ -1,9 +1,8 @@
 """Evaluate the expressions of one policy and binding (policy/validating/validator.go of
 k8s.io/apiserver).
 
-Everything here is a computation without waiting. It ends early with Heavy or Undecided, and is then
-done again, elsewhere or with more decisions.
-"""
+The functions compute without waiting. They raise Heavy or Undecided to end early. The caller then
+repeats the computation in a thread, or with one more decision of the authorizer."""
 
 from __future__ import annotations
 
@@ -41,7 +40,7 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one validation says. `error` means that it could not be evaluated."""
+    """The decision of one validation. `error` means that it could not be evaluated."""
 
     denied: bool
     message: str = ""
@@ -60,7 +59,7 @@ class Note(NamedTuple):
 
 
 class Match(NamedTuple):
-    """What matchConditions say: whether they exclude the write, or the error."""
+    """The result of matchConditions: whether they exclude the write, or the error."""
 
     excluded: bool
     error: str
@@ -69,7 +68,7 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a policy says about a write with one binding and one parameter."""
+    """The result of a policy for a write, with one binding and one parameter."""
 
     match: Match
     decisions: list[Decision] = field(default_factory=list)
@@ -103,7 +102,7 @@ class Evaluator:
         return Result(value, error, time.perf_counter() - began)
 
     def run(self, expression: Expression) -> Any:
-        """Return the value. Raises CelError or Cancelled. What it costs is taken from the budget."""
+        """Return the value. Raises CelError or Cancelled. Its cost is taken from the budget."""
         assert expression.program is not None, "expressions without a program are not run"
         meter = Meter(self._pace, min(PER_CALL, max(self.left, 0)))
         try:
@@ -162,11 +161,12 @@ def _matched(conditions: Named, variables: Mapping[str, Any], pace: Callable[[in
 
 
 def outcome(policy: Policy, variables: Mapping[str, Any], authorizers: Mapping[str, Any], pace: Callable[[int], None]) -> Outcome:
-    """Return what a ValidatingAdmissionPolicy says about a write."""
+    """Evaluate a ValidatingAdmissionPolicy for a write."""
     everything = {**variables, **authorizers}
     match = matched(policy.conditions, everything, pace, policy.variables)
     if match.error:
-        # As in kube-apiserver, a condition that cannot be decided excludes the write if errors are ignored.
+        # As in kube-apiserver, a condition that cannot be decided excludes the write under
+        # failurePolicy Ignore.
         return Outcome(match, [_undecided(policy, match.error)])
     if match.excluded:
         return Outcome(match)

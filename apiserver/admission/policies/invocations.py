@@ -46,7 +46,7 @@ async def namespace_of(attributes: Attributes, namespaces: Namespaces) -> dict[s
 async def invocations(
     hooks: tuple[Hook, ...], attributes: Attributes, namespace: Mapping[str, Any] | None, params: Params
 ) -> AsyncIterator[Invocation]:
-    """Yield what concerns the write, in order."""
+    """Yield the policies that concern the write in order, once for each binding and parameter."""
     for policy, bindings in hooks:
         if policy.broken:
             yield _unusable(policy, None, policy.broken)

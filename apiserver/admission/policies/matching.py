@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Resources:
     """The matchConstraints of a policy, or the matchResources of a binding.
 
-    A rule comes with the names of the objects that it is about; none are all. No rules match
-    everything."""
+    Each rule has the names of the objects that it applies to; without names, it applies to all.
+    Without rules, everything matches."""
 
     rules: tuple[tuple[Rule, frozenset[str]], ...] = ()
     excluded: tuple[tuple[Rule, frozenset[str]], ...] = ()

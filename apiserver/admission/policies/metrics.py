@@ -51,7 +51,7 @@ def error_type(message: str) -> str:
 
 
 class EvaluationMetrics(Collector):
-    """The metrics of matchConditions of webhooks and policies, and of what could not be evaluated.
+    """The metrics of matchConditions of webhooks and policies, and of failed evaluations.
 
     `kind` is webhook or policy, `type` admit, validating or validate."""
 

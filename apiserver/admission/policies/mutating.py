@@ -1,7 +1,6 @@
 """Change objects by MutatingAdmissionPolicies (policy/mutating/dispatcher.go of k8s.io/apiserver).
 
-What a policy changes has no owner in managedFields, as in kube-apiserver.
-"""
+Fields that a policy changes have no owner in managedFields, as in kube-apiserver."""
 
 from __future__ import annotations
 
@@ -78,7 +77,8 @@ class MutatingPolicies:
     async def _mutated(self, hooks: tuple[Hook, ...], attributes: Attributes, calls: Calls) -> Attributes:
         errors, run, dirty = list[_Error](), self.runner.write(attributes.context.user), False
         namespace = await namespace_of(attributes, self.namespaces)
-        # The policies are selected by the object as it was before all of them. What cannot be applied comes first.
+        # The policies are selected by the object as it was before all of them. Those that cannot be
+        # applied come first.
         selected = [one async for one in invocations(hooks, attributes, namespace, self.params)]
         for one in sorted(selected, key=lambda one: not one.why):
             if not await self._concerns(one, attributes, run, calls, errors):

@@ -32,8 +32,8 @@ class Params(Protocol):
 async def params_of(policy: Policy, binding: Binding, namespace: str, params: Params) -> list[dict[str, Any] | None]:
     """Return the parameters with which the policy is evaluated for a write in this namespace.
 
-    Without a kind or a reference this is None once, and an empty list means that the binding does
-    not apply. Raises NoParams."""
+    Returns [None] if the policy has no parameter kind or the binding has no reference. An empty
+    list means that the binding does not apply. Raises NoParams."""
     if policy.param_kind is None or binding.params is None:
         return [None]
     source = await params.source(*policy.param_kind)

@@ -1,8 +1,7 @@
-"""Run the expressions of a write: small work on the event loop, more of it in a thread.
+"""Run the expressions of a write: cheap ones on the event loop, expensive ones in a thread.
 
-The event loop serves everybody, so that what a tenant's object makes expensive may not hold it. The
-thread is one for all tenants, and each has one piece of work in it at a time.
-"""
+A tenant's object can make an expression expensive, and must not block the event loop, which serves
+all tenants. They share one thread, in which each tenant has one job at a time."""
 
 from __future__ import annotations
 
@@ -21,18 +20,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ALLOWANCE = 1_500
-"""What the expressions of one write may cost on the event loop: a few milliseconds."""
+"""The cost that the expressions of one write may have on the event loop: a few milliseconds."""
 LONGEST_SECONDS = 10.0
-"""The longest run of a policy in the thread. Its failurePolicy decides then."""
+"""The seconds after which a run in the thread ends, and the policy's failurePolicy decides."""
 QUESTIONS = 64
-"""The most decisions of the authorizer in one write."""
+"""The largest number of decisions of the authorizer for one write."""
 
 
 class Authorization(Protocol):
     """Decides what users may do."""
 
     async def decide(self, user: UserInfo, question: Question) -> Decision:
-        """Return the decision. One that cannot be had has an `error`."""
+        """Return the decision. If there is none, its `error` says why."""
 
 
 class Runner:
@@ -48,7 +47,7 @@ class Runner:
         return Run(self, user)
 
     def close(self) -> None:
-        """End the thread when its present work ends. Waits for nothing."""
+        """End the thread after its present job, without waiting for that."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -84,9 +83,9 @@ class Run:
         self.decisions: dict[Question, Decision] = {}
 
     async def result(self, job: Callable[[Callable[[int], None]], T]) -> T:
-        """Return the result of a job, which gets the pace of its expressions.
+        """Return the result of a job, which is called with the pace for its expressions.
 
-        A job is repeated if it is too much for the event loop, or needs a decision."""
+        The job is repeated if it costs too much for the event loop, or needs a decision."""
         while True:
             try:
                 return await self._once(job)

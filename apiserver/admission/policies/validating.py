@@ -37,7 +37,7 @@ class _Denial(NamedTuple):
 
 @dataclass(slots=True)
 class _Findings:
-    """What the policies said about one write."""
+    """The results of all policies for one write."""
 
     denials: list[_Denial] = field(default_factory=list)
     notes: dict[str, list[str]] = field(default_factory=dict)
@@ -117,7 +117,7 @@ class ValidatingPolicies:
                 values.append(text)
 
     def _act(self, policy: Policy, binding: Binding, index: int, decision: Decision, attributes: Attributes, findings: _Findings) -> None:
-        """Do what the binding wants done about a violation."""
+        """Apply the binding's validationActions to a violation."""
         for action in binding.actions:
             if action == "Deny":
                 findings.denials.append(_Denial(policy, binding, decision))

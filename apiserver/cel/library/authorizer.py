@@ -1,8 +1,7 @@
-"""Ask whether a user may do something.
+"""Provide CEL's authorizer, which says whether a user may do something.
 
-A decision takes a request to the cluster, which an expression cannot wait for. It ends with Undecided
-instead, and is evaluated again once the decision is known.
-"""
+A decision takes a request to the cluster, for which an expression cannot wait. The expression ends
+with Undecided instead, and is evaluated again once the decision is known."""
 
 from __future__ import annotations
 
@@ -20,11 +19,14 @@ CHECK = 350_000
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", re.ASCII)
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?", re.ASCII)
 LONGEST = 4096
-"""The characters of a selector."""
+"""The largest number of characters of a selector."""
 
 
 class Question(NamedTuple):
-    """What is asked. A `path` is that of no resource. `user` is a key of the authorizer's users."""
+    """A question to the authorizer.
+
+    `path` is set for a request that is not for a resource. `user` is the namespace and name of a
+    service account, or ("", "") for the request's user."""
 
     user: tuple[str, str]
     verb: str
@@ -40,7 +42,7 @@ class Question(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision(Opaque):
-    """The answer. `error` is not empty if none could be had."""
+    """The authorizer's answer. If there is none, `error` says why."""
 
     allowed: bool
     reason: str = ""
@@ -67,7 +69,7 @@ class Authorizer(Opaque):
 
 @dataclass(frozen=True, slots=True)
 class Check(Opaque):
-    """A path."""
+    """A check of a path."""
 
     authorizer: Authorizer
     path: str
@@ -76,7 +78,7 @@ class Check(Opaque):
 
 @dataclass(frozen=True, slots=True)
 class GroupCheck(Opaque):
-    """An API group."""
+    """A check of an API group, whose resource is not named yet."""
 
     authorizer: Authorizer
     group: str
@@ -85,7 +87,7 @@ class GroupCheck(Opaque):
 
 @dataclass(frozen=True, slots=True)
 class ResourceCheck(Opaque):
-    """A resource, and what of it."""
+    """A check of a resource, with its subresource, namespace, name and selectors."""
 
     authorizer: Authorizer
     question: Question = field(default_factory=lambda: Question(("", ""), ""))

@@ -42,7 +42,7 @@ Check = Callable[[str], list[str]]
 
 
 class Format(Opaque):
-    """A named format. `size` is that of the regular expression whose cost it has."""
+    """A named format. `size` is the length of the regular expression that determines its cost."""
 
     __slots__ = ("check", "name", "size")
     TYPE = "kubernetes.NamedFormat"
@@ -55,7 +55,7 @@ def _limited(pattern: str, said: str, longest: int, *, prefix: bool = False) -> 
     compiled = re.compile(pattern, re.ASCII)
 
     def check(text: str) -> list[str]:
-        if len(text) > longest:  # no longer text is matched, because patterns with repetitions may take long
+        if len(text) > longest:  # a longer text is not matched, because patterns with repetitions may take long
             return [f"must be no more than {longest} bytes"]
         shown = f"{text[:-1]}a" if prefix and len(text) > 1 and text.endswith("-") else text
         return [] if compiled.fullmatch(shown) else [said]

@@ -11,7 +11,7 @@ from apiserver.cel.registry import function, member, reads
 from apiserver.cel.values import CelError, Opaque
 
 LONGEST = 64
-"""The characters of an address or a network, with its prefix."""
+"""The largest number of characters of an address, or of a network with its prefix."""
 
 
 class IP(Opaque):

@@ -10,23 +10,23 @@ from apiserver.cel.registry import member
 from apiserver.cel.values import CelError
 
 LONGEST = 4096
-"""The characters of a regular expression. An object may have brought it."""
+"""The largest number of characters of a regular expression, which may come from an object."""
 MEMORY = 2 * 1024 * 1024
-"""The bytes of one compiled expression and its automata."""
+"""The largest number of bytes of one compiled expression and its automata."""
 VISITS = 100
-"""The visits of a state that cost one unit. They take 2 µs."""
+"""The number of visits of states that cost one unit. They take 2 µs."""
 
 
 def _cost(text: str, pattern: str, *rest: Any) -> int:
-    """Return cel-go's cost, or more if RE2's slowest way over the text costs more.
+    """Return cel-go's cost, or that of RE2's slowest algorithm if it is higher.
 
-    That way visits each character with each state of the program. A few characters of a pattern, such
-    as x{1,900}, may be many states."""
+    That algorithm visits each state of the program for each character. A few characters of a
+    pattern, such as x{1,900}, may compile to many states."""
     return max(traversal(len(text) + 1) * traversal(len(pattern), 0.25), len(text) * _size(pattern) // VISITS)
 
 
 def _size(pattern: str) -> int:
-    """Return the number of states. A pattern without a program is refused without reading."""
+    """Return the number of states, or 0 for a pattern that is refused before the text is read."""
     found = _compiled(pattern) if len(pattern) <= LONGEST else ""
     return 0 if isinstance(found, str) else int(found.programsize)
 
@@ -79,7 +79,7 @@ def _find_some(meter: Meter, text: str, pattern: str, limit: int) -> list[str]:
 def _all(meter: Meter, text: str, pattern: str, limit: int) -> list[str]:
     """Return the matches.
 
-    Each is charged with a part of the rest, which RE2 may read to its end for every match."""
+    Each match is charged for the remaining text, because RE2 may read all of it for every match."""
     found: list[str] = []
     if limit == 0:
         return found

@@ -18,7 +18,7 @@ _ZEROES = re.compile(r"0[0-9]+", re.ASCII)
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Semver(Opaque):
-    """A version. Builds do not count when versions are compared."""
+    """A version. Build metadata is ignored when versions are compared."""
 
     numbers: tuple[int, int, int]
     release: tuple[str, ...]
@@ -28,7 +28,8 @@ class Semver(Opaque):
         return (self.numbers, self._rank()) < (other.numbers, other._rank())
 
     def _rank(self) -> tuple[bool, list[tuple[bool, int, str]]]:
-        """Return the rank of the prerelease: below none, numbers below words."""
+        """Return the sort key of the prerelease, which sorts before a release. Numbers sort before
+        words."""
         parts = [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in self.release]
         return not parts, parts
 

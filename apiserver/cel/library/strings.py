@@ -12,13 +12,14 @@ from apiserver.cel.registry import function, member, reads
 from apiserver.cel.values import CelError, Duration, Timestamp, TypeValue, UInt, type_name
 
 PRECISE = 100
-"""The most digits that a clause of format() may ask for."""
+"""The largest number of digits that a clause of format() may request."""
 _QUOTED = [(letter, "\\" + name) for letter, name in zip('\\\a\b\f\n\r\t\v"', '\\abfnrtv"', strict=True)]
-"""What is replaced, beginning with the mark of what was replaced."""
+"""The characters that quote() replaces. The backslash comes first, because replacements contain
+it."""
 
 _SPACES = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 
-# bytes know ASCII only, and are changed at a fiftieth of the time of str.translate.
+# The methods of bytes change only ASCII letters, in a fiftieth of the time of str.translate.
 member("lowerAscii", "string", cost=reads())(lambda meter, text: text.encode().lower().decode())
 member("upperAscii", "string", cost=reads())(lambda meter, text: text.encode().upper().decode())
 member("trim", "string", cost=reads())(lambda meter, text: text.strip(_SPACES))
