@@ -33,14 +33,14 @@ UNUSED_SECONDS = 60.0
 
 kube-apiserver closes it after 90, and a write must not meet a closing connection."""
 BUFFER = 64 * 1024
-"""The bytes of an answer that wait for their client."""
+"""The largest number of bytes of an answer that wait for the client to read them."""
 MAX_LINE, MAX_HEADERS = 64 * 1024, 1024
 RELOAD_AT_MOST_EVERY = 10.0
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Upstream:
-    """kube-apiserver, as `source` names it. Call `close` at the end.
+    """A client of kube-apiserver. Call `close` at the end.
 
     `source` is the kubeconfig of this server, of which only the address and the authority are
     used."""

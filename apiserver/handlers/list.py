@@ -101,8 +101,9 @@ async def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: st
 
 
 async def _selected(selector: Selector, candidates: Sequence[Entry], limit: int) -> list[Entry]:
-    """Return the matching entries: at least one more than `limit`, if there are as many. 0 means
-    all. Other requests get their turns meanwhile."""
+    """Return the matching entries, in turns between which other requests are served.
+
+    If `limit` is not 0, matching ends soon after more than `limit` entries were found."""
     matching: list[Entry] = []
     turn = TURNS.begin()
     for begin in range(0, len(candidates), TRIED):

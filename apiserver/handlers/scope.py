@@ -1,4 +1,4 @@
-"""Hold what the handlers of one resource share, and ensure the freshness of a read."""
+"""Hold the state that the handlers of one resource share, and ensure the freshness of a read."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ async def fresh(scope: Scope, verb: str, query: Mapping[str, str]) -> None:
     Timings.future.
 
     A write decides by current data, including what another replica has just acknowledged. A read
-    is linearizable without resourceVersion, takes any state for 0, and otherwise none that is older
-    than that revision."""
+    without resourceVersion is linearizable. With resourceVersion 0 it takes any state, and with
+    another one any state that is not older."""
     cache, revision = scope.registry.cache, _revision(verb, query)
     if revision is None or verb not in READS:
         await cache.confirm()

@@ -18,5 +18,5 @@ class Timings:
     initial: float = 60.0
     """The time that a client has for the initial events, plus one second for each RATE bytes.
 
-    Until the client has them, the watch holds the objects as they were at its beginning. No history
-    counts those."""
+    Until the client has them, the watch holds the objects as they were at its beginning. The bounds
+    of the history do not count those objects."""

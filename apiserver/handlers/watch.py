@@ -1,9 +1,8 @@
 """Handle WATCH: send a stream of events until timeoutSeconds, the client or the server ends it.
 
-A watch holds only its position in the collection's history. The Broadcaster of all watches writes new
-events. A client that does not read is disconnected. A client that falls behind the history, or
-requests compacted history, gets an ERROR event with 410 and lists again.
-"""
+A watch holds only its position in the collection's history. The Broadcaster of all watches writes
+new events. A client that does not read is disconnected. A client that falls behind the history, or
+requests compacted history, gets an ERROR event with 410 and lists again."""
 
 from __future__ import annotations
 
@@ -49,7 +48,7 @@ Such bytes count as unread."""
 RATE = 1024 * 1024
 """The bytes of initial events for which a client has another second (see Timings.initial)."""
 PAID = 0.0002
-"""The seconds of CPU time above which a delivery is charged, instead of only being recorded."""
+"""The seconds of CPU time that a watch uses before its user is charged for them."""
 AT_ONCE, BYTES = 64, 256 * 1024
 """The number of changes and the bytes of one piece, which has at least one change.
 
@@ -57,7 +56,7 @@ A client that does not read has one piece in its connection's buffer."""
 
 
 async def watch(call: Call, scope: Scope) -> web.StreamResponse:
-    """Send the changes of a namespace, or of all namespaces, as the selectors see them."""
+    """Send the changes of a namespace, or of all namespaces, that concern the selectors."""
     form = negotiate(call, watch=True)
     if form.kind == "PartialObjectMetadataList":
         raise wrong_form(form.kind, "the requested object is not a list")

@@ -12,7 +12,7 @@ from apiserver.apis.names import ADOPTS, CLAIMED_THROUGH
 from apiserver.apis.status import ApiError, conflict, method_not_allowed, not_found
 from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.registry import hardwaredata
-from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, held_back
+from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, with_release_finalizer
 from apiserver.registry.claims.conditions import with_conditions
 from apiserver.registry.claims.confirmation import Confirmations
 from apiserver.registry.claims.projection import claimed_by, host_of
@@ -69,10 +69,9 @@ class BareMetalHostViewStrategy(Strategy):
         self.confirmations = Confirmations(claims)
 
     def check_access(self, entry: Entry) -> None:
-        """Raise NotFound also if another namespace has the host and the offer is about to be
-        withdrawn.
+        """Raise NotFound if another namespace has the host, even before the offer is withdrawn.
 
-        The client must not learn, now or later, that another namespace has taken it."""
+        The client must not learn, now or later, that another namespace has taken the host."""
         host = self.claims.hosts.find("", entry.fields[".host"])
         if host is not None and host.fields[".claimNamespace"] not in ("", None, entry.namespace):
             raise self._unknown(entry.name)
@@ -102,8 +101,8 @@ class BareMetalHostViewStrategy(Strategy):
         """Return the view as it is projected afterwards, and the writes of the Workload and the
         Host behind it.
 
-        Raises ApiError: 405 for a new view, 409 if another client has claimed the host, 422 for what
-        a tenant may not change."""
+        Raises ApiError: 405 for a new view, 409 if another client has claimed the host, 422 for a
+        field that a tenant may not change."""
         if entry is None or old is None:
             raise method_not_allowed(self.resource.group, self.resource.plural, "views are created by offers, not by clients")
         host_entry = self.claims.hosts.find("", host_of(old))
@@ -128,7 +127,7 @@ class BareMetalHostViewStrategy(Strategy):
         return self._tracked(context, new, view), operations
 
     def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
-        """Remove the namespace from the Host's offers. Otherwise it would never be offered
+        """Remove the namespace from the Host's offers, so that the host can be offered to it
         again."""
         host_entry = self.claims.hosts.find("", host_of(last))
         host = host_entry.object() if host_entry is not None else {"spec": {}}
@@ -158,8 +157,9 @@ class BareMetalHostViewStrategy(Strategy):
             raise self._taken(new["metadata"]["name"])
 
     def _tracked(self, context: Context, new: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:
-        """Return the view with the managers of what was written, corrected by what the projection
-        omits or adds."""
+        """Return the view with the managedFields of the write.
+
+        They are corrected for the fields that the projection omits or adds."""
         return self.claims.views.tracking.track(context, new, view, managed_fields(new), "", metadata.now())
 
     def _view_update(
@@ -253,7 +253,7 @@ class BareMetalHostViewStrategy(Strategy):
         if update.action != "release":
             return changed
         await workloads.admit_deletion(context, current, changed)
-        return metadata.mark_deleted(held_back(changed), "") or changed
+        return metadata.mark_deleted(with_release_finalizer(changed), "") or changed
 
     async def _release(
         self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None
@@ -264,7 +264,7 @@ class BareMetalHostViewStrategy(Strategy):
         marked = None
         if current is not None:
             await self.claims.workloads.admit_deletion(context, current, current.object())
-            marked = metadata.mark_deleted(held_back(current.object()), "")
+            marked = metadata.mark_deleted(with_release_finalizer(current.object()), "")
         if current is not None and marked is not None:
             operations.append(self.claims.workloads.put(current, marked))
         view = self.claims.view_object(host, marked, entry.namespace, entry.name)

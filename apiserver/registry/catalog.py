@@ -1,4 +1,4 @@
-"""Create and connect all registries of the management side: classes, workloads, sets, hosts and views."""
+"""Create and connect all registries of the management cluster's kinds."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from apiserver.apis.workload import CHOICE, GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
 from apiserver.registry.claims import lease
 from apiserver.registry.claims.binding import binding_causes, keep_binding, with_binding, with_state_of_earlier_controllers
-from apiserver.registry.claims.claims import Claims, adopting, bound, free_reason, held_back
+from apiserver.registry.claims.claims import Claims, adopting, bound, free_reason, with_release_finalizer
 from apiserver.registry.claims.projection import taken_from
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes
@@ -130,7 +130,7 @@ class WorkloadStrategy(Strategy):
         """Keep status.host as the binding wrote it, status.binding while there is a host, and the
         release finalizer while a host is claimed."""
         new = _without_empty_class(super().prepare_update(context, old, new, subresource))
-        if self.claims.host_of_workload(old) is not None and (held := held_back(new)) is not new:
+        if self.claims.host_of_workload(old) is not None and (held := with_release_finalizer(new)) is not new:
             new = held
             if _holds(old) and _KEPT_FINALIZER not in context.warnings:
                 context.warnings.append(_KEPT_FINALIZER)
@@ -143,7 +143,7 @@ class WorkloadStrategy(Strategy):
     def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
         """Keep a Workload that has a host with the release finalizer, even if an earlier version
         allowed its removal."""
-        return mark_deleted(held_back(old) if self.claims.host_of_workload(old) is not None else old, propagation)
+        return mark_deleted(with_release_finalizer(old) if self.claims.host_of_workload(old) is not None else old, propagation)
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """Check that secrets are in the same namespace, and fix the fields that selected the

@@ -37,7 +37,7 @@ KEY, PATH = 1024, 8192
 
 Messages and field sets quote them once for each value."""
 LARGE = 1000
-"""The number of values from which on other requests get a turn between the steps of handling a
+"""The number of values above which other requests get a turn between the steps of handling a
 body."""
 BIG = 64 * 1024
 """The number of bytes above which each step of decoding a body is a separate turn.

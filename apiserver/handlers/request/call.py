@@ -49,9 +49,10 @@ class RequestInfo:
     path: str = "/"
     """The decoded path."""
     rest: tuple[str, ...] = ()
-    """The path after the subresource. No resource here has any."""
+    """The parts of the path after the subresource. No resource here has such a path."""
     streams: bool = False
-    """Whether the answer is a stream, other than a watch, of a server behind this one."""
+    """Whether the answer is a stream, other than a watch, that comes from a server behind this
+    one."""
 
     @property
     def scope(self) -> str:
@@ -127,7 +128,8 @@ Filter = Callable[[Handler], Handler]
 
 
 def parse(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
-    """Return what a request asks for. `path` is percent-encoded as received, `query` is decoded.
+    """Return the RequestInfo of a request. `path` is percent-encoded as received, `query` is
+    decoded.
 
     Raises ApiError (400) for a path that could be read in two ways."""
     parts = _parts(path)

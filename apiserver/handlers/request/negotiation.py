@@ -1,9 +1,8 @@
 """Choose the representation of a response (Accept), and check that of a body (Content-Type).
 
-There are JSON and YAML. As parameters of the type, there are the forms Table and
+The supported media types are JSON and YAML. Their parameters may request the forms Table and
 PartialObjectMetadata[List] of meta.k8s.io v1 and v1beta1. Unsupported alternatives (protobuf, CBOR)
-are skipped for the client's next one.
-"""
+are skipped, and the client's next one is tried."""
 
 from __future__ import annotations
 

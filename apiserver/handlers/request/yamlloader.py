@@ -1,10 +1,9 @@
 """Convert YAML into JSON-shaped values, as sigs.k8s.io/yaml does.
 
 That is YAML 1.1 without times and sexagesimal numbers, and with strings as keys. Values are built
-from the parser's events, one by one. Nothing recurses, too deep or too many values end it at once,
-and the work can be interrupted after every few events. Aliases are refused, because a small text
-could represent a huge value.
-"""
+from the parser's events, one by one. The code does not recurse, and ends as soon as values are too
+deep or too many. It can be interrupted after every few events. Aliases are refused, because a small
+text could represent a huge value."""
 
 from __future__ import annotations
 

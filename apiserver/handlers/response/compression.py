@@ -32,7 +32,7 @@ So a new item shifts only its own borders."""
 LARGEST = 512
 """The largest number of items in a segment."""
 KEPT = 32 * 1024 * 1024
-"""The bytes of segments that are cached."""
+"""The largest number of bytes of all cached segments together."""
 EACH = 40
 """The bytes of the hash that identifies an item."""
 LEVEL = 1

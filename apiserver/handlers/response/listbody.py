@@ -31,7 +31,7 @@ Other requests may have their turn between pieces. Smaller pieces cost more."""
 SEGMENTS = Segments()
 """The compressed segments of all lists.
 
-They are found by content, so that no user gets data that the user may not see."""
+Their keys are hashes of the content, so no user gets data that the user may not see."""
 
 
 class ListBody(NamedTuple):

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource
 
 BLOCK, PLAIN = 500, 256 * 1024
-"""The values and the bytes up to which YAML is written in block style, at about 50 µs a value.
+"""The numbers of values and of bytes up to which YAML is written in block style, at about 50 µs a
+value.
 
 Larger values are written in flow style, as JSON."""
 WARNING, WARNINGS = 256, 4096
-"""The characters of one warning if there are many, and of all together, as in kube-apiserver."""
+"""The largest numbers of characters of one warning among many, and of all, as in kube-apiserver."""
 
 
 def headers(call: Call, form: Form) -> dict[str, str] | list[tuple[str, str]]:

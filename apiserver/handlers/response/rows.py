@@ -1,10 +1,9 @@
 """Cache an object's table row beside the object (Entry.row).
 
-The cache holds the constant part, and the whole row until one of its ages changes. One decoding, at
-the first use, finds the constant part for tables and metadata lists. This is the encoded cells, and
-the position of the metadata in the object's JSON. Timestamps are kept as placeholders between \\x01
-bytes, which JSON always escapes, and are rendered as ages for each response.
-"""
+The cache holds the constant part, and the whole row until one of its ages changes. The constant
+part consists of the encoded cells, and the position of the metadata in the object's JSON. It is
+computed once, at the first use for a table or a metadata list. Timestamps are kept as placeholders
+between \\x01 bytes, which JSON always escapes, and are rendered as ages for each response."""
 
 from __future__ import annotations
 
@@ -62,7 +61,7 @@ class Row:
 class Ages:
     """Ages as of one moment, cached because objects often share a time.
 
-    `until` is when the first age changes of those used in the last `fill`."""
+    `until` is the time at which the first of the ages used in the last `fill` changes."""
 
     def __init__(self, now: float) -> None:
         self.now, self.until = now, FOREVER

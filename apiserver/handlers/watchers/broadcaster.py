@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SHORTEST, LONGEST = 0.015, 0.06
-"""The least and the most seconds between two rounds."""
+"""The shortest and the longest time between two rounds, in seconds."""
 REST = 3.0
 """The ratio of the pause to the preceding round. It leaves most of the time to other work."""
 AT_ONCE, TURN = 64, 0.001
@@ -45,7 +45,7 @@ class Follower(Protocol):
 
 
 class Broadcaster:
-    """The followers of one collection. It works only while there are any.
+    """The followers of one collection. Its task runs only while there are any.
 
     `shortest` and `longest` are the seconds between two rounds, even if rounds take too long."""
 

@@ -27,7 +27,7 @@ INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 
 SHARED = 8 * 1024 * 1024
-"""The bytes kept for watches with the same options, for all combinations together."""
+"""The largest number of bytes that are cached for all combinations of options together."""
 
 
 class Batch:
@@ -74,11 +74,11 @@ class BatchCache:
         self._limit, self.size = limit, 0
         self._kept: dict[Batch, int] = {}
 
-    def batch(self, question: object) -> Batch:
+    def batch(self, options: object) -> Batch:
         """Return the Batch that all watches with these options share."""
-        found = self._batches.get(question)
+        found = self._batches.get(options)
         if found is None:
-            found = self._batches[question] = Batch(self)
+            found = self._batches[options] = Batch(self)
         return found
 
     def keep(self, batch: Batch) -> None:
@@ -138,8 +138,8 @@ class Frames:
     def settle(self) -> float:
         """Return the correction of the CPU time of the last `changes`.
 
-        The time is more if another watch has encoded them, and less if this one has encoded them
-        for others."""
+        The correction is positive if another watch encoded the changes, and negative if this watch
+        encoded them for others."""
         correction, self._correction = self._correction, 0.0
         return correction
 

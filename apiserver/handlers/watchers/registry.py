@@ -43,8 +43,7 @@ class Watches:
 
     @contextmanager
     def running(self, info: RequestInfo | None = None) -> Iterator[None]:
-        """Track a watch in the current task. One without `info` is of a kind that another server
-        serves.
+        """Track a watch in the current task. `info` is None for a kind that another server serves.
 
         The cancellation by `stop` ends here. Any other one propagates."""
         task = asyncio.current_task()

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 UNREAD = 64 * 1024 * 1024
-"""The bytes in the buffers of all watches' connections.
+"""The largest number of bytes in the buffers of all watches' connections.
 
-Encrypted, they take up to three times as much memory."""
+Encryption makes them take up to three times as much memory."""
 
 
 class _Waiting(NamedTuple):

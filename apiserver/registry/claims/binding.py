@@ -33,10 +33,10 @@ def keep_binding(before: dict[str, Any], status: dict[str, Any]) -> dict[str, An
 
 
 def with_state_of_earlier_controllers(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
-    """Return the Workload with the binding's state after a write that leaves an assumed one alone.
+    """Return the Workload with the binding's state that a write of earlier controllers implies.
 
-    During an upgrade, controllers of an earlier version may run beside this server. They only
-    change the phase and the condition Bound."""
+    During an upgrade, controllers of an earlier version may run beside this server. They change
+    only the phase and the condition Bound, and leave the state Assumed."""
     status = new.get("status") or {}
     if any(binding_state(obj.get("status")) != "Assumed" for obj in (old or {}, new)):
         return new

@@ -1,10 +1,9 @@
 """Charge hosts without a Workload to the namespace that keeps them from others.
 
 The namespace's quota continues to count such hosts. A claim that is cleared leaves its charge
-behind (Host.spec.chargedTo), in the same commit. The charge ends with a report by which others can
-have the host. No controller has to be quick in between, and the charge cannot be lost: what is
-stored is what is counted.
-"""
+behind (Host.spec.chargedTo), in the same commit. The charge ends with a report that makes the host
+available to other namespaces. Quotas count the stored charges, so neither a slow controller nor a
+crash can lose one."""
 
 from __future__ import annotations
 
@@ -18,8 +17,8 @@ from apiserver.apis.metal3 import UNHEALTHY
 def charge_of(host: Mapping[str, Any], workload: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the charge that remains when the host's claim is cleared, or None.
 
-    None remains if the Workload continues: the owner took the host back, or the Workload gave up a
-    host that it never had."""
+    No charge remains if the Workload continues. Then the owner took the host back, or the Workload
+    gave up a host that it never had."""
     if workload is not None and "deletionTimestamp" not in workload["metadata"]:
         return None
     claim = host["spec"]["claimRef"]
@@ -31,8 +30,8 @@ def charge_of(host: Mapping[str, Any], workload: Mapping[str, Any] | None) -> di
 def charge_by_report(charge: dict[str, Any] | None, status: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the charge that remains after a report on an unclaimed host, or None.
 
-    None remains if others can have the host. The namespace whose data the host holds always has
-    one. A report has the uid of that namespace only while it exists."""
+    No charge remains if other namespaces can have the host. The namespace whose data is on the host
+    is always charged while it exists. A report has the uid of that namespace only until then."""
     dirty = {"namespace": status.get("dirtyFor"), "namespaceUID": status.get("dirtyForUID")}
     if dirty["namespace"]:
         same = charge is not None and dirty.items() <= charge.items()

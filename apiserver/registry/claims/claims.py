@@ -78,9 +78,9 @@ class Claims:
 
         These hosts were left uncleaned, retained or marked as unhealthy, or their claim's Workload
         is gone."""
-        return [entry for entry in self.hosts.collection.index("holder", namespace) if not self._stood_for(entry)]
+        return [entry for entry in self.hosts.collection.index("holder", namespace) if not self._has_workload(entry)]
 
-    def _stood_for(self, host: Entry) -> bool:
+    def _has_workload(self, host: Entry) -> bool:
         """Return whether the Workload that has or had the host still exists."""
         claim, charge = (".claimNamespace", ".claimName", ".claimUID"), (".chargedTo", ".chargedName", ".chargedUID")
         namespace, name, uid = (host.fields[field] for field in (claim if host.fields[".claimNamespace"] else charge))
@@ -174,9 +174,10 @@ class Claims:
     async def _shown_in(self, host: dict[str, Any]) -> set[str]:
         """Return the namespaces of offered_to, without later namespaces of the same name.
 
-        A view that only one namespace may see is not shown to its successor."""
+        A view that only one namespace may see is not shown to a later namespace of the same
+        name."""
         offered = offered_to(host)
-        for name, uid in _one_namespaces(host).items():
+        for name, uid in _exclusive_namespaces(host).items():
             known = await self.namespaces.is_now(name, uid) if name in offered else False
             if known is False or (known is None and self.view_in(host["metadata"]["name"], name) is None):
                 offered.discard(name)
@@ -258,7 +259,7 @@ def foreign(held: dict[str, Any], namespace_uid: str) -> bool:
     return (held.get("namespaceUID") or "") != namespace_uid
 
 
-def _one_namespaces(host: dict[str, Any]) -> dict[str, str]:
+def _exclusive_namespaces(host: dict[str, Any]) -> dict[str, str]:
     """Return the namespace whose data or claim the unclaimed host holds, with its uid.
 
     Only that namespace may see them."""
@@ -297,7 +298,7 @@ def bound(
         },
         "status": {**host["status"], "phase": "Bound", "history": history.begun(host, claim, workload, now())},
     }
-    workload = held_back(workload)
+    workload = with_release_finalizer(workload)
     chosen = {"name": tenant["name"], "uid": uid_of_view(host["spec"]["source"], namespace), "class": host["spec"]["className"]}
     status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen, "binding": {"state": "Assumed"}}
     if (made := leases.begun(workload["spec"], lease or {}, now(), adopted=adopted)) is not None:
@@ -310,7 +311,7 @@ def _uncharged(spec: dict[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in spec.items() if field != "chargedTo"}
 
 
-def held_back(workload: dict[str, Any]) -> dict[str, Any]:
+def with_release_finalizer(workload: dict[str, Any]) -> dict[str, Any]:
     """Return the Workload with the finalizer that keeps it until its host is released.
 
     Finalizers that are not a list are left to validation."""

@@ -32,8 +32,8 @@ def of_state(reported: dict[str, Any], state: str) -> list[Condition]:
     """Return the conditions of a host in another state than its source reports, or whose source
     reports none.
 
-    Whether it can be managed and is healthy does not depend on the state. When a condition has
-    changed is not known."""
+    The conditions Manageable and Healthy do not depend on the state. The times of transitions are
+    not known."""
     answers = derived(state, reported.get("operationalStatus") or "")
     kept = {item["type"]: item for item in reported.get("conditions") or () if item["type"] in (MANAGEABLE, HEALTHY)}
     made = {type_: {"type": type_, "status": status, "reason": reason, "message": ""} for type_, (status, reason) in answers.items()}
@@ -44,7 +44,7 @@ def of_state(reported: dict[str, Any], state: str) -> list[Condition]:
 
 
 def of_gone(status: dict[str, Any]) -> list[Condition]:
-    """Return the conditions of a host that its claimant has lost: nothing of its own is there."""
+    """Return the conditions of a host that its claimant has lost to another consumer."""
     answers = derived("", "error") | {MANAGEABLE: ("False", "NotManaged")}
     message = status["errorMessage"]
     found = ((type_, *answers[type_]) for type_ in TYPES if type_ in answers)
@@ -72,7 +72,7 @@ def complete(view: dict[str, Any], old: dict[str, Any] | None, now: str) -> list
 def with_conditions(view: dict[str, Any]) -> dict[str, Any]:
     """Return the stored view with conditions, which earlier versions did not store.
 
-    They have been so at least since the source's last report."""
+    They have held at least since the source's last report, whose time is their transition time."""
     status, metadata = view.get("status") or {}, view["metadata"]
     if "conditions" in status or "provisioning" not in status:
         return view

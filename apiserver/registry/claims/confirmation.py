@@ -20,16 +20,17 @@ if TYPE_CHECKING:
     from apiserver.registry.claims.claims import Claims
 
 SECONDS = 2.0
-"""The seconds that a claim waits for the source's confirmation, and again for its release if
+"""The seconds for which a claim waits for the source's confirmation, and again for its release if
 lost."""
 AT_ONCE, OF_ONE_NAMESPACE = 128, 4
 """The number of claims that wait at the same time, in total and of one namespace.
 
 Other claims are answered at once, so that a slow source does not hold up more requests."""
 LOOK, UNHURRIED = 0.02, 16
-"""The seconds between two reads of the Workload, while at most so many claims wait.
+"""The seconds between two reads of a Workload, and the number of waiting claims up to which they
+apply.
 
-More claims are looked at less often, so that waiting costs the same."""
+If more claims wait, each Workload is read less often, so that the total cost stays the same."""
 
 
 @dataclass(eq=False, slots=True)
@@ -55,7 +56,7 @@ class Places:
         return len(self._taken)
 
     def take(self, flow: str, namespace: str) -> Waiter | None:
-        """Return a place, or None if the claim is not to wait."""
+        """Return a place, or None if the claim must be answered without waiting."""
         if sum(waiter.namespace == namespace for waiter in self._taken) >= self._of_one_namespace:
             return None
         if len(self._taken) >= self._total:

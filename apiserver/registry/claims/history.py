@@ -16,9 +16,9 @@ import orjson
 from apiserver.apis.images import scrubbed
 
 ENTRIES, BYTES = 16, 8 * 1024
-"""The most entries of a host, and the most bytes of their JSON."""
+"""The largest number of entries of a host, and of bytes of their JSON."""
 TEXT = 256
-"""The most characters of an error in an entry."""
+"""The largest number of characters of an error in an entry."""
 _INSTALLED = "provisioned"
 
 Entry = dict[str, Any]
@@ -65,7 +65,7 @@ def outcome(workload: Mapping[str, Any] | None, *, may_retain: bool) -> str:
 
 
 def _followed(entry: Entry, seen: Mapping[str, Any], time: str) -> Entry:
-    """Return the entry of a present claim with what the report (in BareMetalHost's form) adds."""
+    """Return the entry of a present claim, updated from a report in BareMetalHost's form."""
     provisioning, found = seen.get("provisioning") or {}, {}
     if provisioning.get("state") == _INSTALLED:
         found = {"runningAt": entry.get("runningAt", time)}

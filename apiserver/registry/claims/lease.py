@@ -30,7 +30,7 @@ def begun(spec: Mapping[str, Any], rules: Mapping[str, Any], now: str, *, adopte
 def changed(status: Mapping[str, Any], spec: Mapping[str, Any], rules: Mapping[str, Any], now: str) -> Object | None:
     """Return status.lease after spec.lease was changed.
 
-    Removing it from a Workload whose class has rules moves nothing."""
+    If the class has rules for leases, removing spec.lease does not change the lease."""
     before = status.get("lease") or {}
     wanted = (spec.get("lease") or {}).get("durationSeconds")
     if wanted is None:

@@ -21,7 +21,7 @@ class Namespaces(Protocol):
 class NamespaceUids:
     """Finds out which namespace has a name now.
 
-    Without a source, namespaces have no uids, and none gets what is reserved for a namespace with a
+    Without a source, namespaces have no uids, and no namespace gets a host that is reserved for a
     uid."""
 
     def __init__(self, source: Namespaces | None) -> None:

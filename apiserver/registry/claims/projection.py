@@ -43,9 +43,10 @@ def held_for(host: dict[str, Any], namespace: str) -> dict[str, Any] | None:
 def project(host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> dict[str, Any]:
     """Return the view of `host` in `namespace` under `name`.
 
-    It lacks what the system sets at the write (resourceVersion, generation, creationTimestamp,
-    deletionTimestamp), and its conditions lack what `conditions.complete` adds. `workload` is the one
-    that has the host; None for a free host, or if it is gone."""
+    The result lacks the fields that the system sets at the write (resourceVersion, generation,
+    creationTimestamp, deletionTimestamp). Its conditions lack the fields that `conditions.complete`
+    adds. `workload` is the Workload that has the host; None for a free host, or if the Workload is
+    gone."""
     claimed, held = claimed_by(host, namespace), held_for(host, namespace)
     report = host["status"]["report"]
     tenant = (host["spec"].get("view") or {}) if claimed else held or {}
@@ -124,7 +125,7 @@ def _status(
 
 
 def _is_settled(workload: dict[str, Any] | None, provisioning: dict[str, Any]) -> bool:
-    """Return whether what the host reports is about what the Workload asks for now.
+    """Return whether the host's report is about the deployment that the Workload requests now.
 
     A report that is a moment old may still show the deployment from before the last change."""
     if workload is None or not _was_passed_on(workload):
@@ -139,7 +140,7 @@ def _is_settled(workload: dict[str, Any] | None, provisioning: dict[str, Any]) -
 
 
 _IDENTIFIED_BY = (("image", "url"), ("customDeploy", "method"))
-"""How BMO tells two deployments apart."""
+"""The fields by which BMO distinguishes two deployments."""
 
 
 def _was_passed_on(workload: dict[str, Any]) -> bool:

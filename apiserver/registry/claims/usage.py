@@ -1,4 +1,4 @@
-"""Count the machines that a namespace keeps from others: by class, and by what they have.
+"""Count the machines that a namespace keeps from others, by class, with their CPUs and memory.
 
 A Workload with a host counts as that host, however small its requirements are. A Workload without a
 host counts as what it requires. A host that the namespace keeps without a Workload counts as well
@@ -33,16 +33,17 @@ def is_counted(name: str) -> bool:
 
 
 def of_workload(spec: dict[str, Any], host: Entry | None) -> Counter[str]:
-    """Return what a Workload with this spec counts, by the names that quotas have for it.
+    """Return the amounts that a Workload with this spec counts, by their names in quotas.
 
-    `host` is the one that it has, or is about to get."""
+    `host` is the Host that the Workload has, or is about to get."""
     wanted = spec.get("requirements") or {}
     return _of(host, str(spec.get("className") or ""), str(wanted.get("cpuCount") or ""), str(wanted.get("ram") or ""))
 
 
 def of_namespace(claims: Claims, namespace: str, workload: str = "", taken: Collection[str] = ()) -> Counter[str]:
-    """Return what the namespace keeps from others, without one Workload and without the hosts
-    `taken`, which that Workload is to have."""
+    """Return the amounts that the namespace keeps from others.
+
+    The Workload named `workload` is not counted, nor are the hosts `taken`, which it may get."""
     found, had = Counter[str](), _had(claims, namespace)
     for entry in claims.workloads.collection.range(claims.workloads.resource.key(namespace, "")):
         if entry.name != workload:
@@ -53,7 +54,8 @@ def of_namespace(claims: Claims, namespace: str, workload: str = "", taken: Coll
 
 
 def of_left(claims: Claims, namespace: str, taken: Collection[str] = ()) -> Counter[str]:
-    """Return what the namespace keeps from others without a Workload, except the hosts `taken`."""
+    """Return the amounts of the hosts that the namespace keeps without a Workload, except
+    `taken`."""
     found = Counter[str]()
     for host in claims.outliving(namespace):
         if host.name not in taken:
@@ -71,8 +73,9 @@ def _had(claims: Claims, namespace: str) -> dict[tuple[str, str], Entry]:
 
 
 def _of(host: Entry | None, class_name: str, cpu: str, memory: str) -> Counter[str]:
-    """Return the amounts of a host, or of a Workload without one. A host that was not inspected
-    counts as what is required."""
+    """Return the amounts of a host, or of a Workload without one.
+
+    A host that was not inspected counts as the Workload's requirements."""
     if host is not None:
         class_name, cpu = host.fields["spec.className"], host.fields[".cpu"] or cpu
         memory = f"{host.fields['.ram']}Mi" if host.fields[".ram"] else memory

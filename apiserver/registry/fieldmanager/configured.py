@@ -1,8 +1,7 @@
 """Merge the apply configuration of an admission policy (policy/mutating/patch/smd.go of
 k8s.io/apiserver).
 
-Nobody owns its fields, and nothing is removed.
-"""
+Its fields get no owner, and no field is removed."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def item_key(keys: dict[str, Any]) -> str:
 
 
 REMEMBERED = 128
-"""The characters of a text whose element is cached. Tenants could fill the memory with longer
+"""The largest number of characters of a cached text. Tenants could fill the memory with longer
 ones."""
 
 

@@ -42,7 +42,7 @@ def _reconciled(type_: Type, tree: Tree) -> Tree:
 def _concerned(map_: MapType, tree: Tree) -> dict[str, Type]:
     """Return the types of the fields in `tree` that may have atomic values below.
 
-    Only few declared fields have."""
+    Only few declared fields have such values."""
     if map_.element is None or not map_.element.atomic_below:
         return {element: type_ for element, type_ in map_.atomic_below.items() if tree.get(element)}
     return {element: map_.type_of(element[2:]) for element, below in tree.items() if below and element.startswith("f:")}

@@ -136,7 +136,7 @@ def _expected(type_: Type) -> str:
 
 
 _GO_TYPES = {str: "string", bool: "bool"}
-"""What structured-merge-diff names in place of a number."""
+"""The names that structured-merge-diff uses for values in place of a number."""
 
 
 def _shown(value: Any) -> str:

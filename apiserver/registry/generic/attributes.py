@@ -29,8 +29,7 @@ class Attributes(NamedTuple):
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """Group, version and kind of the written object: the body's own for an action such as
-        binding."""
+        """Return group, version and kind of the written object: the body's own for an action."""
         obj = self.new if self.subresource not in ("", "status") else None
         version, kind = (obj or {}).get("apiVersion"), (obj or {}).get("kind")
         if isinstance(version, str) and isinstance(kind, str) and kind:

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from storage.base import Operation
 
 SIZE = 1024 * 1024
-"""The bytes of a stored object that clients may write. Each object is kept in several revisions."""
+"""The largest size in bytes of an object that clients write. Each object is kept in several
+revisions."""
 RESERVED = 128 * 1024
 """The additional bytes for writes that follow from those of clients.
 
 The additional number of values is a tenth of what clients may write."""
 TOGETHER = 1280 * 1024
-"""The bytes of the objects that change in one commit.
+"""The largest size in bytes of all objects that change in one commit.
 
 etcd accepts 1.5 MiB; the rest is for RESERVED and for the fields that mark a deletion."""
 DELETION = 1024
@@ -35,7 +36,7 @@ DELETION = 1024
 
 They hold a time, a grace period and their field manager."""
 MANAGERS = 128
-"""The number of managedFields entries that clients may create.
+"""The largest number of managedFields entries that clients may create.
 
 More than ten entries of updates are merged into one. kube-apiserver sets no limit to appliers."""
 RESERVED_MANAGERS = 16
