@@ -1,8 +1,7 @@
 """Serve the tenants' HardwareData: the hardware of the hosts that a namespace sees, read-only.
 
-Each has the name and the namespace of the view whose status.hardware it repeats, and exists as long
-as the view shows any. So it can show nothing that the view does not.
-"""
+A HardwareData has the name and the namespace of the view whose status.hardware it repeats. It
+exists as long as the view shows hardware. So it shows nothing that the view does not show."""
 
 from __future__ import annotations
 
@@ -19,8 +18,10 @@ from apiserver.registry.generic.resource import Column, Resource
 
 IDENTITY = uuid.UUID("4a2f0c3e-8f0b-5d63-9a54-7f8e3b1c0d92")
 SHOWS = b'"hardware":{'
-"""What the JSON of a view contains if it shows hardware. In a string, the quotes would be
-escaped, and no other field of a view has this name and an object as its value."""
+"""A part of the JSON of every view that shows hardware, and of no other view.
+
+In a string, the quotes would be escaped, and no other field of a view has this name and an object
+as its value."""
 INDEX = "hardware"
 INDEXERS = {INDEX: lambda view: (SHOWS in view.json,)}
 """The index of views by whether they show hardware."""

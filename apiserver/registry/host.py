@@ -129,7 +129,7 @@ class HostStrategy(Strategy):
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
         """Continue the history of the host's claims, and label the Host as its report says.
 
-        Neither belongs to a client."""
+        No client owns the history or these labels."""
         new = _labelled(old, new)
         if old is None or not (old["spec"].get("claimRef") or subresource == "status"):
             return new
@@ -229,7 +229,7 @@ class HostStrategy(Strategy):
 def _labelled(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """Return the Host with the labels of its report and of its class. Other labels stay.
 
-    A label that was reported and is not any more is removed."""
+    A label that was reported before, but is not reported any more, is removed."""
     labels = new["metadata"].get("labels") or {}
     before, after = (_reported_labels(host) if host is not None else {} for host in (old, new))
     wanted = {key: value for key, value in labels.items() if key in after or before.get(key) != value} | after

@@ -64,8 +64,8 @@ _KEPT_FINALIZER = (
 )
 _RUNS_NOTHING = "spec has neither image nor customDeploy: it reserves a machine, on which nothing will run"
 _NEW = {"phase": "Pending", "observedGeneration": 0}
-"""The status of a new Workload. Its generation shows that no controller has seen the spec yet: kstatus
-takes an object without conditions for ready otherwise."""
+"""The status of a new Workload. Its generation shows that no controller has seen the spec yet.
+Otherwise, kstatus would take an object without conditions for ready."""
 _FILLED = FieldSet.of(("f:spec", "f:className"), *(("f:status", f"f:{field}") for field in _NEW))
 
 
@@ -132,7 +132,7 @@ class WorkloadStrategy(Strategy):
         new = _without_empty_class(super().prepare_update(context, old, new, subresource))
         if self.claims.host_of_workload(old) is not None and (held := with_release_finalizer(new)) is not new:
             new = held
-            if _holds(old) and _KEPT_FINALIZER not in context.warnings:
+            if _has_release_finalizer(old) and _KEPT_FINALIZER not in context.warnings:
                 context.warnings.append(_KEPT_FINALIZER)
         if not subresource and (warning := _update_warning(old, new)):
             context.warnings.append(warning)
@@ -174,7 +174,7 @@ class WorkloadStrategy(Strategy):
 
         Such a host would stay claimed without a Workload: unreachable, and not counted by any
         quota. The claim decides, not the writer: controllers clear the claim first, too."""
-        return _holds(old) and not _holds(new) and self.claims.host_of_workload(old) is not None
+        return _has_release_finalizer(old) and not _has_release_finalizer(new) and self.claims.host_of_workload(old) is not None
 
     async def operations(
         self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
@@ -187,8 +187,10 @@ class WorkloadStrategy(Strategy):
         return self._view(last, None)
 
     def _view(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
-        """Return the operations. The Host must be unchanged since this decision, even if the view
-        stays the same: a concurrent report could change it."""
+        """Return the operations on the view of the host.
+
+        They require that the Host is unchanged since this decision, even if the view stays the
+        same: a concurrent report could change the view."""
         host = self.claims.host_of_workload(new or old)
         if host is None:
             return []
@@ -218,7 +220,7 @@ def _another_choice(workload: dict[str, Any], host: dict[str, Any], decided: dic
     return None
 
 
-def _holds(workload: dict[str, Any]) -> bool:
+def _has_release_finalizer(workload: dict[str, Any]) -> bool:
     """Return whether the Workload has the finalizer that keeps it until its host is released."""
     return RELEASE_FINALIZER in (workload["metadata"].get("finalizers") or ())
 
@@ -230,8 +232,9 @@ def class_spec(classes: Registry, name: str) -> dict[str, Any] | None:
 
 
 def spec_causes(classes: Registry, spec: dict[str, Any], before: dict[str, Any] | None, namespace: str) -> list[dict[str, str]]:
-    """Return causes for refusing the spec of a Workload in the namespace, of whatever Workload it
-    is. `before`: the stored spec, None if none is."""
+    """Return causes for refusing this spec for any Workload in the namespace.
+
+    `before` is the stored spec, or None if there is none."""
     return [
         *_secret_causes(spec, before or {}, namespace),
         *_forbidden_deployment(classes, spec, before),
@@ -289,8 +292,9 @@ def deploy_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> li
 
 
 def checksum_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None, before: dict[str, Any] | None = None) -> list[dict[str, str]]:
-    """Return why a checksum that is missing, or can be none, is refused. `before`: the stored spec,
-    whose checksum is accepted."""
+    """Return causes for a checksum that is missing or malformed.
+
+    `before` is the stored spec, whose checksum is accepted."""
     missing, bad = checksum_problem(spec, class_spec), digest_problem(spec.get("image"), (before or {}).get("image"))
     causes = [cause("FieldValueRequired", f"Required value: {missing}", "spec.image.checksum")] if missing is not None else []
     return [*causes, cause("FieldValueInvalid", f"Invalid value: {bad}", "spec.image.checksum")] if bad is not None else causes

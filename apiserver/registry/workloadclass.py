@@ -104,7 +104,8 @@ _CONDITION = ("type", "status", "reason", "lastTransitionTime", "observedGenerat
 
 
 def for_tenants(obj: dict[str, Any]) -> dict[str, Any]:
-    """Return the class for tenants: what they choose by, and the rules for their writes.
+    """Return the class for tenants: the fields by which they choose it, and the rules for their
+    writes.
 
     Fields are listed explicitly, so that a new field is hidden by default."""
     metadata = _pick(obj["metadata"], _METADATA)

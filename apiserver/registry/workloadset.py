@@ -53,7 +53,7 @@ WORKLOADSETS = Resource(
 
 TEMPLATE = "spec.template"
 TEMPLATE_SIZE = 64 * 1024
-"""The bytes of a set. Each of its members repeats the template."""
+"""The largest size of a set in bytes. Each of its members repeats the template."""
 _NEW = {"observedGeneration": 0, "replicas": 0}
 """The status of a new set. Its generation shows that no controller has seen the spec yet."""
 _FILLED = FieldSet.of(*(("f:status", f"f:{field}") for field in _NEW))
@@ -208,7 +208,7 @@ _IDENTITY = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
 def scaled_to(obj: dict[str, Any], scale: dict[str, Any]) -> dict[str, Any]:
-    """Return the set with the number of members that the Scale asks for."""
+    """Return the set with the number of members that the Scale requests."""
     return {**obj, "spec": {**obj["spec"], "replicas": scale["spec"]["replicas"]}}
 
 

@@ -1,9 +1,8 @@
 """Keep spec.caBundle of this server's APIServices up to date, so that kube-apiserver can verify it.
 
 The bundle is the authority of a self-made serving certificate. The operator owns the APIServices
-themselves. One that does not exist, or that kube-apiserver serves itself (a CRD of the same group),
-is left unchanged.
-"""
+themselves. An APIService that does not exist, or that kube-apiserver serves itself (a CRD of the
+same group), is left unchanged."""
 
 from __future__ import annotations
 

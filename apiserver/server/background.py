@@ -12,7 +12,7 @@ from apiserver.client.clock import Backoff
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""The seconds before a crashed task is restarted, about.
+"""The approximate seconds before a crashed task is restarted.
 
 They double each time, until the task has run for longer than the longest pause."""
 EVERY_SECONDS = 30.0

@@ -3,9 +3,8 @@
 It uses aiohttp's low-level server. Input that never becomes a request (garbage, oversized headers)
 is answered with a Status as well, without quoting the input.
 
-A client that does not read its answers holds them in memory, after their requests have left flow
-control and its deadlines. So each connection has a time for that here.
-"""
+A client that does not read its answers keeps them in memory, after their requests have left flow
+control and its deadlines. So this module limits the time in which a client must read."""
 
 from __future__ import annotations
 
@@ -44,24 +43,25 @@ closing connection."""
 WRITE_SECONDS = 45.0
 """The seconds in which a client must read some of what waits for it, while writing is paused.
 
-A watch has a shorter time for each piece (SLOW in handlers/watch.py), so this one never ends it
-first."""
+A watch has a shorter time for each piece (Timings.slow), so this one never ends it first."""
 SLOWEST = 1024
 """The bytes per second that count as reading.
 
-A download may take any time at that rate. A client that reads single bytes does not hold it."""
+A download may take any time at that rate. A client that reads only single bytes does not reach
+it."""
 BYTES_ACKED, BYTES_ACKED_OFFSET = struct.Struct("=Q"), 120
 """The field tcpi_bytes_acked of Linux's struct tcp_info (linux/tcp.h, since Linux 4.1)."""
 MAX_CONNECTIONS, FEW = 8192, 64
-"""The numbers of connections of the API's port, and of a port for probes or metrics."""
+"""The largest numbers of connections of the API's port, and of a port for probes or metrics."""
 SWITCHING = 101
 """The status after which a connection is not HTTP any more."""
 MAX_LINE = 16 * 1024
-"""The bytes of the request line, enough for a label selector with hundreds of values."""
+"""The largest size in bytes of the request line, enough for a label selector with hundreds of
+values."""
 MAX_FIELD = 16 * 1024
-"""The bytes of one header, enough for a service account's token with audiences."""
+"""The largest size in bytes of one header, enough for a service account's token with audiences."""
 MAX_HEADERS = 1024
-"""The number of headers.
+"""The largest number of headers.
 
 The front proxy sends one for each group of the user, and directories put users into hundreds of
 groups."""
@@ -226,8 +226,8 @@ class Connections(web.Server):
     """All connections of one port. Pass it to loop.create_server.
 
     `arrived` is called for each request that has arrived. A new connection beyond the limit closes
-    another one. That one has been without a request for the longest, its client has not read, or
-    has sent requests before their answers. So clients that keep connections open lock no other
+    another one. The closed connection has been without a request for the longest time, or its
+    client does not read, or pipelines requests. So clients that keep connections open lock no other
     client out."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """Serve /healthz, /livez and /readyz: named checks, each addressable, as in kube-apiserver.
 
-Anybody may request them, so only the names of failed checks are returned. Advice does not affect
-readiness. Its text contains no data of users."""
+Requests for them need no authentication, so only the names of failed checks are returned. Advice
+does not affect readiness. Its text contains no data of users."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class FreedMemory:
             await self.look()
 
     async def look(self) -> bool:
-        """Return freed memory if that is due. Return whether it was."""
+        """Return freed memory to the kernel if that is due. Return whether it was due."""
         now, before = self._resident(), self._before
         self._least, self._before = min(self._least, now), now
         if now <= self._least + KEPT or now > before + GROWTH:

@@ -151,8 +151,8 @@ class _Snapshot(Collector):
 async def render(registry: Collector) -> bytes:
     """Return all metrics of the registry, and of this process, in Prometheus' text format.
 
-    Only the values are read on the event loop, as they are between two of its steps. A thread reads
-    the process's own from /proc, and writes the text, which takes ten times as long."""
+    Only the values are read on the event loop, so that they belong to one moment. A thread reads
+    the process's own values from /proc and writes the text, which takes ten times as long."""
     return await asyncio.to_thread(_text, list(registry.collect()))
 
 

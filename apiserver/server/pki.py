@@ -21,7 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
 SKEW = timedelta(hours=1)
-"""Prevents that a slightly slow clock finds a new certificate "not yet valid"."""
+"""The time by which a certificate is valid before its creation, for clients whose clocks are
+slow."""
 
 
 class BadAuthority(Exception):

@@ -1,6 +1,6 @@
 """Export the latency, the size and the cache of the storage under kube-apiserver's names.
 
-The names say etcd, as dashboards expect, whichever store it is."""
+The names say etcd for every store, because dashboards expect that."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class ServerTls:
     def __init__(self, certificate: bytes, key: bytes, authorities: Iterable[x509.Certificate] = (), *, asks: bool = True) -> None:
         """Load a PEM chain, the server's own certificate first. Raises BadServingCertificate.
 
-        With `asks` false, no certificate is requested of clients."""
+        If `asks` is false, no client certificate is requested."""
         self._certificate, self._key, self._asks = certificate, key, asks
         self._authorities = frozenset(authorities)
         self._current = self._build(certificate, key)
@@ -38,7 +38,7 @@ class ServerTls:
 
     @property
     def expires(self) -> float:
-        """When the served certificate expires, in seconds since the epoch."""
+        """Return when the served certificate expires, in seconds since the epoch."""
         return x509.load_pem_x509_certificate(self._certificate).not_valid_after_utc.timestamp()
 
     def serve(self, certificate: bytes, key: bytes) -> None:

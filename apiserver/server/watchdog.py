@@ -22,11 +22,12 @@ log = logging.getLogger(__name__)
 SLOW = 0.05
 """The seconds that no step should exceed."""
 PAUSE = 1.0
-"""The seconds between two log lines about slow steps, which are many on a slow machine."""
+"""The shortest time in seconds between two log lines, because slow steps are many on a slow
+machine."""
 BEAT = 0.05
 """The seconds between heartbeats."""
 SHOWN = 256
-"""The characters of a path or a name that are logged."""
+"""The largest number of logged characters of a path or a name."""
 
 
 class Watchdog:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from storage.base import Operation
 
 LARGE = 32 * 1024
-"""The number of bytes from which on a stored object takes long to handle."""
+"""The size in bytes above which a stored object takes long to handle."""
 SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
@@ -29,7 +29,7 @@ class UserInfo:
 
     @property
     def flow(self) -> str:
-        """Return what shares are divided by: the user, or all service accounts of its namespace.
+        """Return the unit of fair sharing: the user, or all service accounts of its namespace.
 
         A user with access to a namespace can create any number of service accounts in it."""
         return self.name.rpartition(":")[0] if self.name.startswith(SERVICE_ACCOUNT) else self.name
@@ -52,7 +52,7 @@ class Context:
 
     on_finish: functions to call with the outcome of the write (see finishing).
 
-    operations: what admission adds to the commit of the write."""
+    operations: the operations that admission adds to the commit of the write."""
 
     user: UserInfo
     dry_run: bool = False
@@ -68,8 +68,8 @@ class Context:
     large: bool = False
 
     async def breathe(self, size: int = 0) -> None:
-        """Yield to other requests if this one is large, or works on an object of `size` large
-        bytes."""
+        """Yield to other requests if this request, or the object of `size` bytes that it handles,
+        is large."""
         if self.large or size > LARGE:
             await asyncio.sleep(0)
 
@@ -90,7 +90,8 @@ class Context:
             self.finish(happened)
 
     def finish(self, happened: bool | None) -> None:
-        """Report the outcome to `on_finish`, and clear them and `operations`."""
+        """Report the outcome to the functions in `on_finish`, and clear `on_finish` and
+        `operations`."""
         on_finish, self.on_finish = self.on_finish, []
         self.operations = []
         for tell in on_finish:

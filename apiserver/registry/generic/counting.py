@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 VALUES = 6000
-"""The number of values in a body, or copied by a patch.
+"""The largest number of values in a body, or copied by a patch.
 
 A host with 600 NICs has 5400 values. Handling one value costs up to 7 µs altogether."""
 STORED = 16_000
-"""The number of values in a stored object, which patches may have added one by one.
+"""The largest number of values in a stored object, which patches may have added one by one.
 
 Each write processes all of them."""
 
@@ -19,7 +19,7 @@ class TooMany(Exception):
 def count(json: bytes) -> int:
     """Return the number of values, counting objects, lists, members and items. May raise TooMany.
 
-    For bytes that are not JSON, the result is any number."""
+    For bytes that are not JSON, the result has no meaning."""
     found = outside(json)
     empty = found.count(b"{}") + found.count(b"[]")
     return 1 + found.count(b",") + found.count(b"{") + found.count(b"[") - empty

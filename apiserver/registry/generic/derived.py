@@ -1,9 +1,8 @@
-"""Serve the objects of one kind that follow from the stored objects of another kind.
+"""Serve objects of one kind that are derived from the stored objects of another kind.
 
-Nothing is stored or kept for them: each is computed when a reader gets it. It has the
-resourceVersion of the object that it follows from. An index of the origin knows the objects from
-which others follow. So a page of a list costs what the page has, however long the list is.
-"""
+Derived objects are neither stored nor cached. Each is computed when it is read, and has the
+resourceVersion of its origin. An index of the origin's collection has the objects from which others
+are derived. So the cost of a page depends on the page, not on the length of the list."""
 
 from __future__ import annotations
 
@@ -19,11 +18,10 @@ if TYPE_CHECKING:
 
 
 class DerivedCollection(Collection[Entry]):
-    """What `derive` returns for the entries of another collection, without those for which it
-    returns None. The derived objects have no labels.
+    """The objects that `derive` returns for the entries of another collection. They have no labels.
 
-    The index `indexed` of `origin` has those for which it returns an entry, under the value
-    True."""
+    Entries for which `derive` returns None are left out. The index `indexed` of `origin` has the
+    other entries, under the value True."""
 
     def __init__(self, origin: Collection[Entry], derive: Derive, indexed: str) -> None:
         super().__init__(origin.prefix, lambda key, value, revision: Entry(key, "", "", revision, value, {}, {}))
@@ -59,7 +57,7 @@ class DerivedCollection(Collection[Entry]):
 
 
 class _Derived(Sequence[Entry]):
-    """The objects that follow from these entries. Each is computed when it is read."""
+    """The objects that are derived from these entries. Each is computed when it is read."""
 
     def __init__(self, entries: Sequence[Entry], derive: Derive) -> None:
         self._entries, self._derive = entries, derive
@@ -75,12 +73,13 @@ class _Derived(Sequence[Entry]):
         if isinstance(index, slice):
             return _Derived(self._entries[index], self._derive)
         found = self._derive(self._entries[index])
-        assert found is not None, "the index has only entries that another follows from"
+        assert found is not None, "the index has only entries from which an object is derived"
         return found
 
 
 class _DerivedSubscription(Subscription[Change[Entry]]):
-    """The changes of derived objects. One that appears or disappears is created or deleted."""
+    """The changes of derived objects. An object that appears or disappears is created or
+    deleted."""
 
     __slots__ = ("_derive", "_origin")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource
 
 RECENT_WRITES = 16 * 1024 * 1024
-"""The bytes of the recent writes of one kind."""
+"""The largest number of bytes of the recent writes of one kind."""
 OVERHEAD, EACH = 1024, 256
 """The bytes of memory of an entry, and of each of its labels and fields, besides their text."""
 

@@ -1,6 +1,6 @@
-"""Measure how long a request waits for what is not this server's own work: its turn, and webhooks.
+"""Measure how long a request waits for its seats and for webhooks.
 
-apiserver_request_sli_duration_seconds leaves these times out, as in kube-apiserver."""
+apiserver_request_sli_duration_seconds leaves these waits out, as in kube-apiserver."""
 
 from __future__ import annotations
 

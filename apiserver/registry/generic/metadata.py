@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion")
 """The fields that the system sets. A client's values are overwritten."""
 
-_NOT_THEIRS = frozenset({*SYSTEM_FIELDS, "selfLink", "managedFields"})
+_NOT_FROM_CLIENTS = frozenset({*SYSTEM_FIELDS, "selfLink", "managedFields"})
 _KEPT = (*SYSTEM_FIELDS, "name", "namespace", "generateName")
 """The fields that an update keeps from the stored object."""
 
@@ -78,7 +78,7 @@ def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str
     well_formed(resource, given)
     if given.get("resourceVersion") not in (None, "", "0"):
         raise bad_request("resourceVersion should not be set on objects to be created: leave it out")
-    metadata = without_empty({k: v for k, v in given.items() if k not in _NOT_THEIRS})
+    metadata = without_empty({k: v for k, v in given.items() if k not in _NOT_FROM_CLIENTS})
     generate = metadata.get("generateName")
     if not metadata.get("name") and isinstance(generate, str) and generate:
         metadata["name"] = generated_name(generate)
@@ -127,7 +127,7 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
     if new.get("deletionTimestamp") not in (None, old.get("deletionTimestamp")):
         message = f'Invalid value: "{new["deletionTimestamp"]}": field is immutable'
         causes.append(cause("FieldValueInvalid", message, "metadata.deletionTimestamp"))
-    result = without_empty({k: v for k, v in new.items() if k not in _NOT_THEIRS})
+    result = without_empty({k: v for k, v in new.items() if k not in _NOT_FROM_CLIENTS})
     result.update({k: old[k] for k in _KEPT if k in old})
     if "deletionTimestamp" in old:
         added = sorted(set(result.get("finalizers") or []) - set(old.get("finalizers") or []))
@@ -337,7 +337,8 @@ def template_causes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, 
 
 
 def _long_owners(old: dict[str, Any], new: dict[str, Any]) -> Iterable[dict[str, str]]:
-    """Yield a cause for each text of an owner that is too long, unless the owner is stored so."""
+    """Yield a cause for each text of an owner that is too long, unless the owner is stored
+    already."""
     owners = [owner for owner in new.get("ownerReferences") or () if isinstance(owner, dict)]
     stored = {orjson.dumps(owner, option=orjson.OPT_SORT_KEYS) for owner in old.get("ownerReferences") or ()} if owners else set()
     for owner in owners:

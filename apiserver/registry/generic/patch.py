@@ -15,15 +15,16 @@ from apiserver.apis.status import ApiError, bad_request
 from apiserver.registry.generic.counting import VALUES, TooMany, count
 
 MAX_OPERATIONS = 1000
-"""The number of operations in a patch. Each costs about 20 µs, during which nothing else is
+"""The largest number of operations in a patch. Each takes about 20 µs, in which nothing else is
 served."""
 POINTERS = 16_000
-"""The number of parts of all pointers of a patch together."""
+"""The largest number of parts of all pointers of a patch together."""
 COPIED = 1024 * 1024
-"""The bytes that all copy operations of a patch may copy: a few of them could double a value again
-and again."""
+"""The largest number of bytes that all copy operations of a patch copy together.
+
+Without a limit, a few operations could double a value repeatedly."""
 POINTER = 8192
-"""The length of one pointer in characters."""
+"""The largest number of characters of one pointer."""
 jsonpointer.VERBOSE_EXCEPTIONS = False
 """The library's messages would quote the whole document for each missing member."""
 OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})

@@ -44,8 +44,8 @@ PRIVATE = "private"
 Permission to get it is permission to see a kind's objects in full (see Registry.reduced)."""
 
 ATTEMPTS = 32
-"""How often a write starts again after conflicts. Each lost attempt means that another write
-won."""
+"""The number of attempts at a write that meets conflicts. After each, another write has
+succeeded."""
 
 
 class Registry:
@@ -60,7 +60,7 @@ class Registry:
     scale: Registry | None = None
     """The registry of the subresource scale, for kinds that have it."""
     size = bounds.SIZE
-    """The bytes of an object that clients may write."""
+    """The largest size in bytes of an object that clients write."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Registry:
         self.collection = collection
 
     def from_history(self, key: str, value: bytes, revision: int) -> Entry | None:
-        """Return the object that follows from what is stored, or None if there is none."""
+        """Return the object for a stored value from the history, or None if there is none."""
         return self.decode(key, value, revision)
 
     def find(self, namespace: str, name: str) -> Entry | None:
@@ -101,7 +101,7 @@ class Registry:
         return entry
 
     def get_for_write(self, namespace: str, name: str) -> Entry:
-        """Return the object's latest state to a client that is to write it. Raises NotFound."""
+        """Return the object's latest state for a client's write. Raises NotFound."""
         entry = self.get(namespace, name)
         self.strategy.check_access(entry)
         return entry
@@ -120,7 +120,7 @@ class Registry:
                         return await self._store(context, None, new)
                     except Conflict as error:
                         if error.key != self.resource.key(namespace, name):
-                            continue  # what admission decided by has changed
+                            continue  # the state by which admission decided has changed
                 if not generated:
                     break
             else:
@@ -189,7 +189,7 @@ class Registry:
             metadata.check_numbers(self.resource, name, {}, wanted.get("metadata"))
             obj = self.tracking.apply(context, None, wanted, "", now(), force=force)
             await context.breathe()
-            # there is none to match
+            # A new object has no resourceVersion that could match.
             obj = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
             try:
                 return await self.create(context, namespace, obj, applied=True), True
@@ -345,8 +345,10 @@ class Registry:
         return Put(key, value, current.revision if current else 0, priority)
 
     def _priority(self, current: Entry | None, obj: dict[str, Any], *, follows: bool) -> Priority:
-        """Return what the write is for. Kinds of the cluster are the owner's and the controllers':
-        they have what a release needs."""
+        """Return the priority of the write.
+
+        Cluster-scoped kinds belong to the owner and the controllers, so their writes may use the
+        reserve for releases."""
         if current is None:
             return Priority.CLIENT
         if not self.resource.namespaced:

@@ -20,8 +20,8 @@ class Column:
     """One column of the kind's table.
 
     `path` is dotted, from the root of the object. A part in parentheses selects a list item by its
-    type, as in `status.conditions.(Ready).reason`. Columns of priority 0 are shown without -o
-    wide. `value` computes the cell from the object, for what no path leads to."""
+    type, as in `status.conditions.(Ready).reason`. Columns of priority 0 are shown without -o wide.
+    `value` computes the cell from the object, if no path leads to its value."""
 
     name: str
     path: str
@@ -40,7 +40,7 @@ class Column:
 class Resource:
     """One kind of object that this server serves.
 
-    shown_name: returns the first cell of an object's row; its name if not given.
+    shown_name: returns the first cell of an object's row; None: the cell is the object's name.
 
     fields: maps names of field selectors to dotted paths, besides metadata.name and
     metadata.namespace.
@@ -52,7 +52,8 @@ class Resource:
 
     stored_group: the group under which objects are stored, if it is another one (see
     generic.regrouped).
-    stored_as: the plural of the kind from whose stored objects the objects of this kind follow.
+
+    stored_as: the plural of the kind from whose stored objects this kind's objects are derived.
 
     strategic, protobuf: apply a strategic merge patch to an object, and decode a protobuf body.
     Without them such requests are refused (415), as for every kind that clients were not built

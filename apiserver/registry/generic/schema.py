@@ -31,7 +31,7 @@ _KEPT = (
 
 
 def structural_schema(resource: Resource) -> dict[str, Any]:
-    """Return the openAPIV3Schema of the kind, whose metadata is left to the server.
+    """Return the openAPIV3Schema of the kind, in which metadata is only an object.
 
     It has no $ref, no null, and no anyOf except that of int-or-string."""
     schema = dict(model_schema(resource.model))

@@ -1,5 +1,4 @@
-"""Define the hooks of a kind: around creation, update and deletion, and for what else is committed
-with an object."""
+"""Define the hooks of a kind around creation, update, deletion, and the commit of an object."""
 
 from __future__ import annotations
 
@@ -24,8 +23,9 @@ class Strategy:
     to refuse a write."""
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
-        """Remove what a creator may not set, and fill what depends on other objects, before
-        validation."""
+        """Remove fields that a creator may not set, and fill fields that depend on other objects.
+
+        This happens before validation."""
         new.pop("status", None)
         return new
 
@@ -43,7 +43,9 @@ class Strategy:
         not see any more."""
 
     def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
-        """Return the object as it stays while something keeps it, as a rule its finalizers.
+        """Return the object marked as deleted, which stays as long as something keeps it.
+
+        Usually finalizers keep it.
 
         Returns None if it can be removed at once."""
         return mark_deleted(old, propagation)
@@ -99,10 +101,10 @@ class Strategy:
         together."""
 
     async def after_commit(self, context: Context, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """Do what follows a durable write, each part in a commit of its own.
+        """Carry out the consequences of a durable write, each in its own commit.
 
-        A crash may interrupt it at any point, so it must be requested again. An ApiError becomes
-        the answer, but does not undo the write."""
+        A crash may interrupt this at any point, so a later request must repeat it. An ApiError
+        becomes the answer, but does not undo the write."""
 
 
 class Admission(Protocol):

@@ -1,10 +1,9 @@
 """Manage the fields of one kind's objects: metadata.managedFields and server-side apply.
 
 This is a thin layer over apiserver.registry.fieldmanager. Objects are tracked as they arrive at
-admission, as in kube-apiserver. Webhooks see the owners of fields, and what webhooks change has no
-owner until a client writes it. A view is tracked as it is stored, because the effect of a write to
-it is not known earlier.
-"""
+admission, as in kube-apiserver. Webhooks see the owners of fields, and a field that a webhook
+changes has no owner until a client writes it. A view is tracked as it is stored, because the effect
+of a write to it is not known earlier."""
 
 from __future__ import annotations
 

@@ -27,13 +27,14 @@ KEPT_SECONDS = 10.0
 
 A revoked permission may work that much longer, as with kube-apiserver's own webhooks."""
 REVIEWS, REVIEWS_OF_ONE = 128, 64
-"""The number of running reviews: of all users, and of one user, including waiting ones."""
+"""The largest numbers of running reviews: of all users, and of one user, including waiting ones."""
 
 
 class AccessReviews:
     """The Authorizer of the management cluster.
 
-    If the cluster does not answer within `seconds`, requests are refused with 503, and never allowed."""
+    If the cluster does not answer within `seconds`, requests are refused with 503, never
+    allowed."""
 
     def __init__(self, client: Client, seconds: float = SECONDS) -> None:
         self._client, self._seconds = client, seconds

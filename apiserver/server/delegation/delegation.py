@@ -1,4 +1,4 @@
-"""Ask the management cluster everything that `serve` needs: users, permissions, namespaces."""
+"""Ask the management cluster for the users, permissions and namespaces that `serve` needs."""
 
 from __future__ import annotations
 

@@ -27,14 +27,15 @@ GROUP = "admissionregistration.k8s.io"
 AGAIN_SECONDS = 300.0
 """The seconds after which a cluster without policies is asked again: it may have been upgraded."""
 SYNC_SECONDS = 1.0
-"""The seconds that a write waits for parameters that were never listed, as in kube-apiserver."""
+"""The seconds for which a write waits for parameters that were never listed, as in
+kube-apiserver."""
 REVIEW_SECONDS = 10.0
 
 
 class FollowedPolicies:
     """The policies of one kind and their bindings, as informers keep them.
 
-    A cluster that is too old for them has none. That is said once."""
+    A cluster that is too old for them has none, which is logged."""
 
     def __init__(self, client: Client, kind: str, plural: str, versions: tuple[str, ...]) -> None:
         self._client, self._kind, self.plural, self._versions = client, kind, plural, versions

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 SECONDS = 5.0
 RECENT = 4 * 1024 * 1024
-"""The bytes of quotas that are newer than the informer's. An evicted one costs a conflict."""
+"""The largest number of bytes of quotas that are newer than the informer's. An evicted one costs a
+conflict."""
 
 
 class ManagementQuotas:

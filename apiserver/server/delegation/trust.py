@@ -52,12 +52,12 @@ class Trust:
         """Use this ConfigMap. A deleted or unreadable one changes nothing: the previous content
         stays."""
         if found is None:
-            log.warning("%s/%s is gone: going on with what it said last", NAMESPACE, NAME)
+            log.warning("%s/%s is gone: its last content stays in use", NAMESPACE, NAME)
             return
         try:
             self._told = parse(found)
         except BadExtensionAuthentication as error:
-            log.error("%s/%s cannot be used, going on with what it said before: %s", NAMESPACE, NAME, error)
+            log.error("%s/%s cannot be used, so its previous content stays in use: %s", NAMESPACE, NAME, error)
             return
         self.known = True
         self._apply()
@@ -73,8 +73,8 @@ class Trust:
             log.warning("%s/%s names no requestheader CA: requests through kube-apiserver cannot be told from forged ones", NAMESPACE, NAME)
         elif not proxy.allowed_names and set(proxy.bundle) & set(clients):
             log.error(
-                "the requestheader CA also signs ordinary clients and any name is allowed: every client could pose as anybody. No front "
-                "proxy is believed; set --requestheader-allowed-names of kube-apiserver, or give it a CA of its own"
+                "the requestheader CA also signs ordinary clients and any name is allowed: every client could pose as any user. No "
+                "front proxy is trusted; set --requestheader-allowed-names of kube-apiserver, or give it a CA of its own"
             )
             proxy = FrontProxy()
         self.front_proxies.replace(proxy)

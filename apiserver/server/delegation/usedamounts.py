@@ -1,9 +1,8 @@
-"""Write what a namespace uses of its quotas of machines into their status.
+"""Write the use of quotas of machines into their status.used.
 
-kube-controller-manager leaves these names in status.used alone, because it does not know them.
-Every replica counts what is stored, so all write the same, and a restart changes nothing. Nothing
-is decided by these numbers: they are for those who read the quota.
-"""
+kube-controller-manager does not write these names, because it does not know them. Every replica
+counts the stored objects, so all replicas write the same numbers, before and after a restart.
+Admission does not use these numbers; they are for readers of the quota."""
 
 from __future__ import annotations
 
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECONDS = 1.0
-"""The seconds between two looks at whether anything has changed."""
+"""The seconds between two checks for changes."""
 REPEAT_SECONDS = 60.0
-"""The seconds until everything is counted again, whether or not anything has changed."""
+"""The seconds after which everything is counted again, even if nothing has changed."""
 
 
 class UsedAmounts:
@@ -55,7 +54,8 @@ class UsedAmounts:
             await asyncio.sleep(SECONDS)
 
     async def write(self) -> bool:
-        """Write each quota whose status is not what is counted. Returns whether all of them are.
+        """Write each quota whose status differs from the count. Returns whether all are correct
+        now.
 
         Raises QuotaUnavailable or StorageError."""
         namespaces = {namespace_of(quota) for quota in self._informer.store if limits([quota])}
