@@ -54,7 +54,7 @@ STATUS_ANNOTATION = "baremetalhost.metal3.io/status"
 REBOOT = "reboot.metal3.io"
 """An annotation that requests a reboot: alone, or followed by a slash and a suffix."""
 UNHEALTHY = ("capm3.metal3.io/unhealthy", "capi.metal3.io/unhealthy")
-"""The two names of the annotation of a host that CAPM3 does not choose. CAPM3's remediation writes
-it."""
+"""An annotation, under either name, of a host that CAPM3 does not choose. CAPM3's remediation
+writes it."""
 FAILURE_DOMAIN = "infrastructure.cluster.x-k8s.io/failure-domain"
 """A label of a host: its failure domain."""
