@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST, MOST_OF_NAMESPACE = 512, 128
-"""The number of watches of tenants' secrets, in all and of one namespace.
+"""The most watches of tenants' secrets, in all and of one namespace.
 
 The owner's secrets for classes are not counted."""
 TRUST = 300.0
@@ -44,7 +44,8 @@ _CLUSTER_NAME = "cluster.x-k8s.io/cluster-name"
 
 
 class Secrets:
-    """The known versions of secrets, never their values. `reconsider` decides which are followed.
+    """Holds the known versions of secrets, never their values. `reconsider` decides which secrets
+    are followed.
 
     `tenants_name(key)` returns whether a Workload with a host names the secret, in a namespace that
     a class allows. `class_names(key)` returns whether a class names it."""
@@ -79,7 +80,7 @@ class Secrets:
     def version(self, key: str) -> str:
         """Return the uid and resourceVersion last seen.
 
-        Returns "" if there is no such secret, or if it must be read to know."""
+        Returns "" if there is no such secret, or if only a read can tell."""
         version, until = self._known.get(key, ("", 0.0))
         return version if key in self._live or asyncio.get_running_loop().time() < until else ""
 
@@ -234,8 +235,8 @@ def is_clusters_own(secret: Object) -> bool:
     """Return whether the secret is a token of Kubernetes, or one that Cluster API keeps for a whole
     cluster.
 
-    Those of Cluster API are recognized by name, because bootstrap data has the same type. A user
-    that may create Workloads need not be allowed to read secrets."""
+    Secrets of Cluster API are recognized by name, because bootstrap data has the same type. The
+    check is needed because a user who may create Workloads need not be allowed to read secrets."""
     name = name_of(secret)
     if secret.get("type") in _TOKENS:
         return True

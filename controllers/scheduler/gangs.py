@@ -1,4 +1,4 @@
-"""Plan the hosts of a gang as a whole, and remember which member gets which.
+"""Plan the hosts of a gang as a whole, and remember which member gets which host.
 
 A plan is made only if enough members can have hosts together. All its hosts are assumed at once, so
 that nothing else is chosen for them while the members are bound one after the other. A plan is not
@@ -24,29 +24,31 @@ if TYPE_CHECKING:
     from controllers.scheduler.places import Places
 
 MOST_RULED = 128
-"""The members with spread or anti-affinity that are planned at once: each counts all others."""
+"""The most members with spread or anti-affinity that are planned at once, because each of them
+counts all others."""
 MOST_COMPARED = 1_000_000
-"""The labels and values of selectors that one such plan compares with Workloads."""
+"""The most labels and values that the selectors in one such plan compare with Workloads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why no member of a gang gets a host now: the reason and the message of a condition."""
+    """Says why no member of a gang gets a host now, with the reason and the message of a
+    condition."""
 
     reason: str
     message: str
 
 
 class Scheduling(Protocol):
-    """What a plan uses of the scheduler."""
+    """Declares what a plan uses of the scheduler."""
 
     def wanted(self, workload: Object) -> tuple[str, Requirements] | None:
-        """Return the class of a Workload, and what it requires beside others as they are now; None
-        if it cannot have a host of any class."""
+        """Return the class of a Workload, and its requirements with the other Workloads where they
+        are now. Return None if it cannot have a host of any class."""
 
 
 class Gangs:
-    """The plans of gangs."""
+    """Makes and keeps the plans of gangs."""
 
     def __init__(self, scheduling: Scheduling, free: SchedulerCache, places: Places) -> None:
         self._scheduling, self._free, self._places = scheduling, free, places
@@ -56,11 +58,12 @@ class Gangs:
         self._versions: Counter[str] = Counter()
 
     def changed(self, namespace: str) -> None:
-        """Note that a Workload of the namespace, which any plan there may count, has changed."""
+        """Note that a Workload of the namespace has changed. Any plan of that namespace may count
+        it."""
         self._versions[namespace] += 1
 
     def all_changed(self) -> None:
-        """Note that the rules have changed by which plans were refused."""
+        """Forget all refusals, because a rule on which they depend has changed."""
         self._refused.clear()
         self._versions.clear()
 
@@ -70,9 +73,10 @@ class Gangs:
         self._put_off.pop(gang, None)
 
     def put_off(self, members: Iterable[Object], refusal: Refusal, until: float) -> None:
-        """Free what is planned for a gang whose quota is full, and plan nothing for a while.
+        """Free the hosts planned for a gang whose quota is full, and plan none until the time
+        `until`.
 
-        Otherwise, the hosts of a gang that can never have them would be kept from all others."""
+        Otherwise, a gang that can never have its hosts would keep them from all others."""
         for member in members:
             self.drop(member)
             self._put_off[gang_key(member)[0]] = until, refusal
@@ -87,7 +91,8 @@ class Gangs:
         return key in self._planned
 
     def take(self, workload: Object) -> str | None:
-        """Return the (assumed) host that was planned for the Workload as it is, at most once."""
+        """Return the (assumed) host that was planned for the Workload, and remove it from the plan.
+        Return None if the Workload has changed since."""
         uid, generation, host = self._planned.pop(key_of(workload), ("", 0, ""))
         if not host or not self._free.is_assumed(host):
             return None
@@ -97,7 +102,7 @@ class Gangs:
         return None
 
     def drop(self, workload: Object) -> None:
-        """Free the host that was planned for a Workload that does not wait any more."""
+        """Free the host that is planned for a Workload, which does not wait any more."""
         _, _, host = self._planned.pop(key_of(workload), ("", 0, ""))
         if host and self._free.is_assumed(host):
             self._give_up(workload, host)
@@ -114,8 +119,8 @@ class Gangs:
     def make(self, workload: Object, members: Iterable[Object], bound: set[str]) -> Refusal | list[str] | None:
         """Plan hosts for the waiting members. Return their keys, or why none of them gets a host.
 
-        Returns None if enough members have hosts: then others are chosen for one by one. `bound`
-        has the keys of members whose binding was sent."""
+        Returns None if enough members have hosts: the others then get hosts one by one. `bound` has
+        the keys of members whose binding was sent."""
         members = list(members)
         now = standing(members)
         placed = {key for member in members if (key := key_of(member)) in self._planned or key in bound}
@@ -168,14 +173,14 @@ class Gangs:
         return self._together(waiting)
 
     def _compared(self, waiting: list[Object]) -> int:
-        """Return what the selectors of these members, and of those beside them, are compared
-        with."""
+        """Return how many labels and values a plan compares with Workloads, for the selectors of
+        these members and of the Workloads beside them."""
         others = [one.workload for one in self._places.beside(next(filter(counts_others, waiting), waiting[0]))]
         all_ = [*others, *waiting]
         return sum(map(selected, waiting)) * len(all_) + sum(selected(one, required=True) for one in all_) * len(waiting)
 
     def _together(self, waiting: list[Object]) -> dict[str, str] | Refusal:
-        """Return a plan as a whole, in each class."""
+        """Return a plan that matches all members of a class with hosts together."""
         wants: dict[str, dict[str, Requirements]] = defaultdict(dict)
         for member in waiting:
             if (found := self._scheduling.wanted(member)) is not None:
@@ -185,8 +190,8 @@ class Gangs:
         return _merged(plan(self._free.hosts(class_name), of).hosts for class_name, of in wants.items())
 
     def _one_by_one(self, waiting: list[Object]) -> dict[str, str]:
-        """Return a plan that counts each member where it was planned, those with the largest
-        demand first."""
+        """Return a plan that chooses a host for one member after the other, the largest demand
+        first. Each choice counts the members on the hosts that were chosen before."""
         chosen: dict[str, str] = {}
         versions = self._free.versions()
         for member in sorted(waiting, key=lambda member: -demand(requirements_of(member))):

@@ -1,9 +1,9 @@
 """Index free hosts, so that the best fit is found by a lookup and a few comparisons.
 
-The number of hosts does not matter. Workloads differ in the amounts that they need, but little in
-the labels that they select by. For each set of such labels there is a bucket. It has groups of
-hosts that are equivalent in every relevant property, by the labels that must be equal, smallest
-first.
+The cost of a lookup does not depend on the number of hosts. Workloads differ in the amounts that
+they need, but little in the labels that they select by. The index has a bucket for each set of such
+labels. A bucket holds groups of hosts that are equivalent in every relevant property. It sorts the
+groups with equal values of the selected labels by capacity.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from controllers.kinds import FAILURE_DOMAIN
 from controllers.scheduler.fit import Candidate, Requirements, capacity, demand, hash_seed, ring_order, unfit_reason
 
 BUCKETS = 32
-"""The number of label sets that are indexed. A new set costs a scan of all hosts."""
+"""The most label sets that are indexed. A new set costs a scan of all hosts."""
 ROUNDING = 1e-6
 _serials = count()
 
 
 @dataclass(slots=True)
 class _Group:
-    """Equivalent hosts: `sample` is one of them, `names` is sorted, `order` is their capacity."""
+    """Holds equivalent hosts: `sample` is one of them, `names` is sorted, `order` is their
+    capacity."""
 
     order: float
     sample: Candidate
@@ -40,14 +41,14 @@ class _Group:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """The labels by which Workloads select: by one value, by more than one, and by their amount."""
+    """Names the labels that Workloads select by: those with one value (`equal`), and all others."""
 
     equal: tuple[str, ...]
     other: tuple[str, ...]
 
 
 class _Bucket:
-    """All hosts, grouped by the labels of one set."""
+    """Groups all hosts by the labels of one set."""
 
     def __init__(self, keys: _Keys, want: Requirements) -> None:
         self._keys, self._want = keys, want
@@ -86,8 +87,8 @@ class _Bucket:
 
 
 class HostIndex:
-    """The free hosts of one class. `scanned` counts the groups examined so far, the work of
-    choosing."""
+    """Indexes the free hosts of one class. `scanned` counts the groups examined so far, as a
+    measure of the work."""
 
     def __init__(self) -> None:
         self._hosts: dict[str, Candidate] = {}
@@ -161,7 +162,7 @@ class HostIndex:
 
     def _bucket(self, want: Requirements, labels: Mapping[str, str]) -> _Bucket:
         expressions = (requirement["key"] for requirement in (want.selector or {}).get("matchExpressions") or ())
-        # Counted labels are separate from compared ones, because they also decide the order.
+        # Labels with amounts are separate from compared ones, because they also decide the order.
         other = (*sorted({*expressions, *want.rules.keys}), "", *sorted(key for key, _, _ in want.resources))
         keys = _Keys(tuple(sorted(labels)), other)
         bucket = self._buckets.get(keys)

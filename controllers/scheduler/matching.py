@@ -1,14 +1,14 @@
 """Match a batch of Workloads with hosts as a whole: as many as possible, on the least capacity.
 
 A choice one by one may give a Workload the only host that another one could have. Here, each host
-is offered in turn, the smallest first. It is used if the Workloads can then have one host more,
-where earlier ones may change their hosts for that (an augmenting path). The sets of hosts that can
+is offered in turn, the smallest first. It is used if one more Workload can then have a host, and
+earlier Workloads may change their hosts for that (an augmenting path). The sets of hosts that can
 be used together are the independent sets of a transversal matroid. So this yields a maximum
-matching, and among all of these one of least total capacity.
+matching, and among all maximum matchings one of least total capacity.
 
-Equivalent hosts are treated as one, and so are equal Workloads. What a failed search has reached
-cannot be improved later and is never searched again. So the cost grows with the number of kinds of
-hosts, and not with the number of hosts.
+Equivalent hosts are treated as one, and so are equal Workloads. The part of the graph that a failed
+search has reached cannot be improved later, and is never searched again. So the cost grows with the
+number of kinds of hosts, and not with the number of hosts.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import orjson
 from controllers.scheduler.fit import Candidate, Requirements, capacity, label_keys, unfit_reason
 
 MOST_KINDS, MOST_KEYS = 32, 128
-"""The number of different requirements in a batch, and of the labels that they look at."""
+"""The most different requirements in a batch, and the most labels that they look at."""
 _PLAIN = Requirements("", "")
-"""Requirements that count all that a host has."""
+"""Requirements without labels, by which a host's capacity includes all that it has."""
 
 
 @dataclass(slots=True)
 class Plan:
-    """Hosts by the key of their Workload. `work` counts comparisons and steps of searches."""
+    """Maps the keys of Workloads to hosts. `work` counts comparisons and steps of searches."""
 
     hosts: dict[str, str] = field(default_factory=dict)
     work: int = 0
@@ -64,7 +64,7 @@ def plan(hosts: Iterable[Candidate], wants: Mapping[str, Requirements]) -> Plan:
 
 
 def _kind(want: Requirements) -> object:
-    """Return what equal requirements have in common."""
+    """Return a key that equal requirements share."""
     return replace(want, seed="", selector=None), orjson.dumps(want.selector, option=orjson.OPT_SORT_KEYS)
 
 
@@ -98,7 +98,8 @@ class Matching:
                 break
 
     def _use(self, supply: int, count: int) -> None:
-        """Use as much as possible of a supply. What cannot be used now can never be used."""
+        """Use as much as possible of a supply. What later supplies add cannot make more of it
+        usable."""
         while count and self._missing and (path := self._path(supply)) is not None:
             for giver, demand, instead in path:
                 self._give(giver, demand, 1)

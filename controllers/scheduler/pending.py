@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 LOOK_AT_QUOTA, TRIES_PER_SECOND = 10.0, 5
 """The least seconds until a Workload without room in its namespace's quota is tried again, and the
-tries of a namespace in a second. Quotas are not watched."""
+most such tries per second of a namespace. Quotas are not watched."""
 ASSUMED_FOR = 30.0
 """The seconds after which the event of a binding is not expected any more."""
 
 
 class Pending:
-    """Keys of Workloads. The class is "" while it is not known."""
+    """Holds the keys of waiting Workloads by class. The class is "" while it is not known."""
 
     def __init__(self) -> None:
         self._class: dict[str, str] = {}
@@ -38,7 +38,7 @@ class Pending:
         self._keys[class_name][key] = None
 
     def remove(self, key: str) -> None:
-        """Remove a Workload. Has no effect if it does not wait."""
+        """Remove a Workload. This has no effect if it does not wait."""
         class_name = self._class.pop(key, None)
         if class_name is not None:
             del self._keys[class_name][key]
@@ -55,9 +55,9 @@ class Pending:
 
 
 class Turns:
-    """The waiting Workloads that have not looked for a host since one became free.
+    """Holds the waiting Workloads that have not looked for a host since one became free.
 
-    Of one group, which is a namespace's Workloads for one class, those of higher priority come
+    In a group, which has the Workloads of one namespace and one class, higher priorities come
     first."""
 
     def __init__(self) -> None:
@@ -76,8 +76,8 @@ class Turns:
         keys[priority].add(key)
 
     def remove(self, key: str) -> None:
-        """Remove a Workload whose turn it was, or that does not wait. Has no effect if it is not
-        here."""
+        """Remove a Workload whose turn it was, or that does not wait any more. This has no effect
+        on an unknown key."""
         found = self._due.pop(key, None)
         if found is None:
             return
@@ -96,11 +96,11 @@ class Turns:
 
 
 class AssumedBindings:
-    """Workloads that were bound, and whose watch event has not arrived yet.
+    """Holds the Workloads that were bound, and whose watch event has not arrived yet.
 
     Like kube-scheduler's assumed pods, they are not bound again although the cache shows them
-    without a host. The event that shows the host ends the assumption. If it is lost, the assumption
-    ends after a while."""
+    without a host. The event that shows the host ends the assumption. Without that event, the
+    assumption ends after ASSUMED_FOR."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -125,10 +125,10 @@ class AssumedBindings:
 
 
 class FullQuotas:
-    """Workloads to which the quota of their namespace has refused a host.
+    """Holds the Workloads to which the quota of their namespace has refused a host.
 
-    The server counts the namespace for each try. So the more of a namespace there are, the longer
-    each of them waits for the next one, whatever wakes it."""
+    Each try makes the server count the hosts of the namespace. So the more such Workloads a
+    namespace has, the longer each of them waits for its next try, whatever event queues it."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -150,11 +150,11 @@ class FullQuotas:
                 del self._count[tenant_of(key)]
 
     def seconds(self, key: str) -> float:
-        """Return the seconds until the Workload is tried again without a reason."""
+        """Return the seconds until the Workload is tried again without another event."""
         return max(0.0, self._refused.get(key, (0.0, ""))[0] - self._clock.time())
 
     def refusal(self, key: str) -> str | None:
-        """Return why the Workload is not tried now, or None. A few are tried whenever they are
-        woken."""
+        """Return why the Workload is not tried now, or None. If a namespace has only few, each is
+        tried whenever an event queues it."""
         few = self._count[tenant_of(key)] <= LOOK_AT_QUOTA * TRIES_PER_SECOND
         return None if few or not self.seconds(key) else self._refused[key][1]

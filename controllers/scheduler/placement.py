@@ -20,9 +20,8 @@ ELSEWHERE = "are in another failure domain"
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The values of a label that a host may have. `phrase` says what is wrong with others.
-
-    `lacking` says what is wrong with hosts without the label; they fit if it is empty."""
+    """Limits the values that a label of a host may have. `phrase` says what is wrong with other
+    values. `lacking` says what is wrong with hosts without the label; they fit if it is empty."""
 
     key: str
     phrase: str
@@ -41,8 +40,8 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """What a host costs by the value of a label: `otherwise` with another value, `lacking` with
-    none."""
+    """Rates hosts by the value of a label. A host costs `otherwise` with a value that is not in
+    `costs`, and `lacking` without the label."""
 
     key: str
     costs: Mapping[str, float] = field(compare=False)
@@ -50,25 +49,27 @@ class Preference:
     lacking: float = field(default=0.0, compare=False)
 
     def cost(self, labels: Mapping[str, str]) -> float:
-        """Return what a host with these labels costs, the least first."""
+        """Return the cost of a host with these labels. The least cost is preferred."""
         return self.costs.get(labels[self.key], self.otherwise) if self.key in labels else self.lacking
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a placement means now. `keys` are the labels that it looks at."""
+    """Holds the rules and preferences of a placement as they apply now. `keys` are the labels that
+    they look at."""
 
     keys: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     preferences: tuple[tuple[Preference, ...], ...] = ()
-    """By importance: the costs of one tuple are added, and those of different ones are compared."""
+    """The preferences, the most important first. Costs within a tuple are added. A later tuple
+    counts only if the sums of the earlier ones are equal."""
 
     def problem(self, labels: Mapping[str, str]) -> str | None:
         """Return the first reason why a host with these labels does not fit, or None."""
         return next((found for rule in self.rules if (found := rule.problem(labels))), None)
 
     def cost(self, labels: Mapping[str, str]) -> tuple[float, ...]:
-        """Return how little a host with these labels is wanted."""
+        """Return the costs of a host with these labels, one for each tuple of preferences."""
         return tuple(sum(one.cost(labels) for one in equal) for equal in self.preferences)
 
 
@@ -77,7 +78,8 @@ ANYWHERE = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A Workload of the namespace, and the labels of the host that it has or is about to have."""
+    """Holds a Workload of the namespace, and the labels of the host that it has or is about to
+    have."""
 
     workload: Object
     host: Mapping[str, str]
@@ -120,9 +122,11 @@ def selected(workload: Object, *, required: bool = False) -> int:
 
 
 def rules_of(workload: Object, placed: Iterable[Placed], domains: Mapping[str, set[str]]) -> Rules:
-    """Return what the Workload's placement means beside these Workloads of its namespace.
+    """Return the rules of the Workload's placement, given where these Workloads of its namespace
+    are.
 
-    `domains` has the values of each of its `spread_keys` on the hosts that it could have."""
+    `domains` has, for each of the Workload's `spread_keys`, the values on the hosts that it could
+    have."""
     placed = list(placed)
     placement = workload["spec"].get("placement") or {}
     rules = (*_required_domains(placement), *_apart(workload, placed), *_even(workload, placed, domains))
@@ -138,7 +142,8 @@ def _required_domains(placement: Object) -> Iterator[Rule]:
 
 
 def _preferred_domains(workload: Object) -> tuple[Preference, ...]:
-    """Return a preference for the failure domains in their order; the simple field comes first."""
+    """Return a preference for the failure domains in their order. The domain in spec.failureDomain
+    comes first."""
     spec = workload["spec"]
     listed = ((spec.get("placement") or {}).get("failureDomains") or {}).get("preferred") or ()
     wanted = list(dict.fromkeys(name for name in (spec.get("failureDomain"), *listed) if name))
@@ -167,7 +172,8 @@ def _apart_if_possible(placement: Object, placed: list[Placed]) -> tuple[Prefere
 
 
 def _even(workload: Object, placed: list[Placed], domains: Mapping[str, set[str]]) -> Iterator[Rule]:
-    """Return the rules of the spread: domains that would exceed the emptiest one by too much."""
+    """Return the rules of the spread. They refuse domains that would exceed the emptiest one by
+    more than maxSkew."""
     for term in _spreads(workload["spec"].get("placement") or {}):
         if term["whenUnsatisfiable"] != "DoNotSchedule":
             continue

@@ -1,5 +1,4 @@
-"""Know where the Workloads of a namespace are: on the hosts that they have, and on those that they
-are about to have.
+"""Record on which hosts the Workloads of a namespace are, or are about to be.
 
 Everything is derived from Hosts and Workloads, so that a restarted scheduler decides as before.
 """
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Places:
-    """The hosts of Workloads, by their uids."""
+    """Maps the uids of Workloads to their hosts."""
 
     def __init__(self, workloads: Store) -> None:
         """Follow the Workloads of a store with the index "apart"."""
@@ -26,7 +25,7 @@ class Places:
         self._host: dict[str, str] = {}
 
     def update(self, old: Object | None, new: Object | None) -> bool:
-        """Process a Host's change. Return whether that moves a Workload to other domains."""
+        """Process a Host's change. Return whether a Workload is in other domains because of it."""
         before, after = _claim_uid(old), _claim_uid(new)
         name = name_of(new or old or {})
         if before and before != after and self._host.get(before) == name:
@@ -58,8 +57,9 @@ class Places:
         return any(self._workloads.has("apart", namespace) for namespace in {namespace_of(one) for one in workloads})
 
     def beside(self, workload: Object) -> list[Placed]:
-        """Return the other Workloads of its namespace that count for the Workload: those that keep
-        others away, if it counts none itself."""
+        """Return the other Workloads of its namespace on which the Workload's placement depends. If
+        its own placement counts no others, these are the Workloads whose anti-affinity may keep it
+        away."""
         index = "namespace" if counts_others(workload) else "apart"
         return [
             Placed(other, self._labels[host])

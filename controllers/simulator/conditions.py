@@ -1,7 +1,7 @@
 """Compute a host's conditions from its state, as BMO's computeConditions does.
 
-The annotation `simulator.metal3.io/health` says what the BMC reports: `OK`, `Warning` or
-`Critical`. Another value stands for a BMC that does not say."""
+The annotation `simulator.metal3.io/health` sets the health that the BMC reports: `OK`, `Warning` or
+`Critical`. Any other value simulates a BMC that does not report its health."""
 
 from __future__ import annotations
 

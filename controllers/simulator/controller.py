@@ -1,9 +1,9 @@
 """Run the simulated operator: follow BareMetalHosts and secrets of a hardware cluster, and write
 what `machine` decides.
 
-It uses HTTP. The values of secrets are dropped as soon as they arrive. What is kept in memory (how
-long the hardware has been busy) may be lost at any time. Run one instance per cluster. Two
-instances do no harm, but log and record everything twice.
+The simulator is a client of the cluster's API. It drops the values of secrets as soon as they
+arrive. The only state in memory, for how long the hardware has been busy, may be lost at any time.
+Run one instance per cluster. Two instances do no harm, but log and record everything twice.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ HOSTS = Resource(GROUP, VERSION, "baremetalhosts", "BareMetalHost")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 COMPONENT = "metal3-baremetal-controller"
 STEPS = 50
-"""Far more than the steps that a host takes without waiting. After that, the host is queued
-again."""
+"""The most steps of one reconcile, far more than a host takes without waiting. The host is then
+queued again."""
 
 
 class Simulator:
-    """A Baremetal Operator without hardware.
+    """Simulates a Baremetal Operator without hardware.
 
     `namespace` "" means all namespaces. Call `run`, or run `manager` as part of another program."""
 
@@ -86,7 +86,7 @@ class Simulator:
         return Result(requeue_after=0.0)
 
     async def _write(self, obj: Object, before: BareMetalHost, found: Step) -> Object | None:
-        """Write what has changed, unless the object was changed meanwhile.
+        """Write what has changed. Raises a conflict if the object was changed in between.
 
         Returns None if nothing has changed, or the host is gone."""
         with ignore_not_found():

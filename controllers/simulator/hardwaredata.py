@@ -1,7 +1,6 @@
 """Keep HardwareData objects as the Baremetal Operator does: one beside each inspected host.
 
-A cluster without the kind, or credentials without the right to write it, leave status.hardware
-only.
+Without the kind, or without the right to write it, only status.hardware is written.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ FINALIZER = "baremetalhost.metal3.io/hardwareData"
 
 
 async def replace(client: Client, host: Object, found: HardwareDetails) -> None:
-    """Write what an inspection has found, in place of what an earlier one had.
+    """Replace the HardwareData of a host with what an inspection has found.
 
-    The operator also deletes the object and creates another one."""
+    Like BMO, this deletes the object and creates another one."""
     with _without_kind(host):
         await _remove(client, host)
         await client.create(HARDWARE_DATA, _object(host, found), namespace_of(host))
@@ -52,7 +51,7 @@ async def _remove(client: Client, host: Object) -> None:
 
 @contextmanager
 def _without_kind(host: Object) -> Iterator[None]:
-    """Go on where the kind does not exist, or may not be written."""
+    """Ignore the error if the kind does not exist or may not be written."""
     try:
         yield
     except ApiException as error:

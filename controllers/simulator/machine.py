@@ -67,7 +67,7 @@ def step(host: BareMetalHost, secrets: Secrets, progress: Progress | None, now: 
 
 def _copy(host: BareMetalHost) -> BareMetalHost:
     """Copy the parts of a host that a reconciliation assigns to. A full deep copy would cost more
-    than all the rest."""
+    than the rest of the reconciliation."""
     status = host.status or BareMetalHostStatus(provisioning=ProvisionStatus(state=""), provisioning_fail_count=0)
     history = status.operation_history.model_copy() if status.operation_history else None
     status = status.model_copy(update={"provisioning": status.provisioning.model_copy(), "operation_history": history})

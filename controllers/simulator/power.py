@@ -55,8 +55,8 @@ def clear_reboots(info: ReconcileInfo, *, suffixed: bool = False) -> bool:
 
 
 def _reboot(info: ReconcileInfo) -> tuple[bool, bool]:
-    """Return whether a reboot is requested (the host is powered off for it), and whether a hard
-    one."""
+    """Return whether a reboot is requested, for which the host is powered off, and whether it is a
+    hard reboot."""
     provisioned = info.state in {"provisioned", "externally provisioned"}
     arguments = [
         _arguments(value) for key, value in (info.host.metadata.annotations or {}).items() if key == REBOOT or key.startswith(f"{REBOOT}/")

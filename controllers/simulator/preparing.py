@@ -9,8 +9,8 @@ from apiserver.apis.metal3 import BareMetalHost, BareMetalHostSpec, RootDeviceHi
 def root_device_hints(spec: BareMetalHostSpec) -> RootDeviceHints | None:
     """Return the hints in force.
 
-    They are none if a RAID volume is the root, else those of the spec, else those of the hardware
-    profile `unknown`."""
+    A RAID volume that is the root needs no hints. Otherwise the hints are those of the spec, or
+    else those of the hardware profile `unknown`."""
     volumes = (spec.raid.software_raid_volumes if spec.raid else None) or ()
     if any(volume.root_volume for volume in volumes):
         return None

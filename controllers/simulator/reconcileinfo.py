@@ -1,9 +1,9 @@
-"""Hold what one reconciliation of a host may read, and how it may change the host. BMO calls it
-reconcileInfo.
+"""Hold what one reconciliation of a host may read, and how it may change the host, as BMO's
+reconcileInfo does.
 
 A reconciliation changes either metadata and spec, or the status, never both
-(`ReconcileInfo.metadata_changed` ends it). BMO does the same: each is a separate write, and the
-simulation may be killed between any two.
+(`ReconcileInfo.metadata_changed` ends it). BMO does the same, because each is a separate write, and
+the process may be killed between two writes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OPERATIONS = {"registering": "register_", "inspecting": "inspect", "provisioning
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The current activity of the hardware and when it began (seconds since the epoch).
+    """Holds the current activity of the hardware and when it began (seconds since the epoch).
 
     `failing`: a requested failure was already counted, but not yet reported. This is kept in memory
     only: after a restart, the operation begins again."""
@@ -42,8 +42,8 @@ class Progress:
 
 @dataclass
 class ReconcileInfo:
-    """The state of one reconciliation. `host` is its own copy, always with a status. `events`
-    are (reason, message)."""
+    """Holds the state of one reconciliation. `host` is a copy, always with a status. `events` are
+    (reason, message)."""
 
     host: BareMetalHost
     secrets: Secrets

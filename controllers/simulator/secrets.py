@@ -1,4 +1,4 @@
-"""Keep what the simulation knows of secrets: their existence and their keys with content, but no
+"""Keep what the simulation knows of secrets: their versions and the keys that have values, but no
 values."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KnownSecret:
-    """A secret's resourceVersion and its keys with content."""
+    """Holds a secret's resourceVersion and the keys that have values."""
 
     version: str
     keys: frozenset[str]
@@ -25,7 +25,7 @@ Secrets = Mapping[str, KnownSecret]
 
 
 def known(secret: dict[str, Any]) -> KnownSecret:
-    """Return what is kept of a core/v1 Secret."""
+    """Return a core/v1 Secret, given as JSON, without its values."""
     keys = frozenset(key for key, value in (secret.get("data") or {}).items() if value)
     return KnownSecret(str(secret["metadata"].get("resourceVersion", "")), keys)
 

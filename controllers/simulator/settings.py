@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Durations in seconds.
+    """Holds durations in seconds.
 
     `keep_suffixed_reboots`: deprovisioning keeps reboot.metal3.io/SUFFIX annotations, as BMO does
     since June 2026. Before that, BMO removed them as well."""
@@ -24,8 +24,8 @@ class Settings:
     keep_suffixed_reboots: bool = False
 
     def scaled(self, speed: float) -> Settings:
-        """Return the settings with all durations multiplied: 0.05 is twenty times as fast, 0 takes
-        no time.
+        """Return the settings with all durations multiplied: 0.05 is twenty times as fast, 0 means
+        no waits.
 
         Raises ValueError for a negative factor."""
         if not speed >= 0:

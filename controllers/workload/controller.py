@@ -1,8 +1,8 @@
 """Reconcile Workloads that have a host: apply the spec, report the state, and release the host.
 
 The request is built in `request`, the status is decided in `status` and written by `reporter`, and
-`release` handles deletion. The provider writes to the machine. If the process is killed anywhere,
-it continues from the state in the objects.
+`release` handles deletion. The provider writes to the machine. After a crash at any point, the next
+process continues from the state in the objects.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ POLL_RELEASE = 15.0
 """The seconds between checks of a host that is being deprovisioned, in case its events are
 missed."""
 BINDING_FIRST, PATIENCE = 0.25, 5.0
-"""The seconds between checks whether other Workloads are still being bound, and the longest wait
-for them."""
+"""The seconds between checks whether other Workloads are still being bound, and the longest time
+that a new Workload waits for them."""
 SETTLING = 10.0
 """The seconds after which a Workload stops waiting for its last host to be reported as free."""
 GRACE = 30.0
@@ -67,12 +67,12 @@ FOLLOW = 2.0
 
 
 class SchedulerHandle(Protocol):
-    """What this controller uses of the scheduler."""
+    """Declares what this controller uses of the scheduler."""
 
     def is_binding(self, namespace: str) -> bool:
         """Return whether Workloads of the namespace are queued for a host.
 
-        These go first, because binding is short and provisioning long."""
+        Bindings come first, because they are short, and installations are long."""
 
     def avoid(self, host: Object) -> None:
         """Avoid for a while a Host that is given up because another consumer has it."""
@@ -163,9 +163,9 @@ class WorkloadController:
             return None
         host = claimed_host(self._cluster, workload)
         if host is not None and not (workload.get("status") or {}).get("host"):
-            # The claim was cleared, but our Host cache is stale, because Host and Workload arrive
-            # on separate watches. Wait: acting now could report Running, bind another host, or wipe
-            # a disk that the owner wants to examine.
+            # The claim was cleared, but the cached Host is stale, because Hosts and Workloads
+            # arrive on separate watches. Acting on it could report Running, bind another host, or
+            # wipe a disk that the owner wants to examine.
             return Result(requeue_after=FOLLOW)
         if deleting(workload):
             return await self._delete(workload, host)
@@ -205,7 +205,7 @@ class WorkloadController:
         return Result(requeue_after=RESYNC)
 
     def _lacking(self, workload: Object) -> Outcome | None:
-        """Return what the Workload's gang lacks before anything is put on a host, or None.
+        """Return what the Workload's gang lacks before anything is installed on a host, or None.
 
         The scheduler plans a gang as a whole. But a binding may be refused, by a quota for example,
         or the process may end between two of them."""
@@ -217,8 +217,8 @@ class WorkloadController:
         return None
 
     async def _keep_for_gang(self, workload: Object, host: Object, lacking: Outcome) -> Result | None:
-        """Keep the host for a while, and then give it up, so that no two gangs wait for each
-        other's hosts."""
+        """Keep the host for GANG_PATIENCE, then give it up, so that two gangs do not wait for each
+        other's hosts forever."""
         key, now = key_of(workload), self.controller.queue.now()
         left = self._kept.setdefault(key, now) + GANG_PATIENCE - now
         if left > 0:
@@ -281,10 +281,10 @@ class WorkloadController:
         return None if done else Result(requeue_after=POLL_RELEASE)
 
     async def _drop(self, workload: Object, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        """Delete a Workload that was created by a claim through the view, whose host another
-        consumer has.
+        """Delete a Workload that was created by a claim through the view, because another consumer
+        has its host.
 
-        Releases nothing at the source."""
+        This releases nothing at the source."""
         self._cluster.events.event(typed(kinds.WORKLOADS, workload), kind, reason, message)
         with ignore_not_found():
             await self._cluster.client.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=workload["metadata"]["uid"])
@@ -301,8 +301,8 @@ class WorkloadController:
     def _settling(self, key: str) -> bool:
         """Return whether to wait for the report that ends the namespace's charge for the host.
 
-        Until then the quota counts the Workload, and would refuse a replacement. A silent source is
-        not waited for."""
+        Until then, the quota counts the Workload, and would refuse a replacement. The wait ends
+        after SETTLING, because the source may be silent."""
         now = self.controller.queue.now()
         return now - self._left.setdefault(key, now) < SETTLING
 
@@ -320,9 +320,9 @@ class WorkloadController:
         return host["spec"]["className"] not in self._cluster.classes.store
 
     def _patient(self, workload: Object) -> bool:
-        """Return whether a source that does not answer is not reported yet.
+        """Return whether it is too early to report that the source does not answer.
 
-        Nothing new is requested from it, and it has not failed for long."""
+        This is so while nothing new is requested from it, and it has failed for less than GRACE."""
         status, key, now = workload.get("status") or {}, key_of(workload), self.controller.queue.now()
         asked = status.get("observedGeneration") != workload["metadata"].get("generation")
         return not asked and is_true(status.get("conditions"), "Synchronized") and now - self._failing.setdefault(key, now) < GRACE
@@ -358,10 +358,9 @@ class WorkloadController:
         return None if await remove_finalizer(self._cluster, workload) else Result(requeue_after=FOLLOW)
 
     async def _forget(self, workload: Object) -> None:
-        """Request from the source the removal of what is left of a Workload whose host was taken
-        back.
+        """Let the source remove what is left of a Workload whose host was taken back.
 
-        A source that does not answer is not waited for."""
+        A source that does not answer is only logged."""
         provider = self._sources.get(workload["spec"].get("className") or "")
         if provider is None:
             return

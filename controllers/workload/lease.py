@@ -1,9 +1,9 @@
 """End the leases of Workloads: warn first, then delete the Workload, which releases its host.
 
 The end is a time that the server has stored, so that no restart moves it. A Workload is deleted
-only if this process's clock, this process's monotonic clock and the server's clock all say that its
-time is over. A clock that jumps ahead therefore ends nothing early. The deletion names the version
-that has expired, so that an extension that comes first keeps the machine.
+only if three clocks agree that its lease is over: this process's wall clock, its monotonic clock,
+and the server's clock. A clock that jumps ahead therefore ends no lease early. The deletion names
+the resourceVersion that has expired, so that an extension which comes first keeps the machine.
 """
 
 from __future__ import annotations
@@ -27,16 +27,18 @@ log = logging.getLogger(__name__)
 
 EXPIRING, EXPIRED = "LeaseExpiring", "LeaseExpired"
 WARNING = 86400
-"""The seconds before the end at which a class that says nothing else has its tenants warned."""
+"""The default of spec.lease.warningSeconds of a class: how long before the end its tenants are
+warned."""
 DRIFT, BELIEVED = 1.0, 3600.0
-"""The seconds by which a clock may run ahead at once, and after which it may have jumped."""
+"""The seconds by which the wall clock may run ahead of the monotonic one, and the seconds after
+which a larger lead is believed."""
 AGAIN = 60.0
 """The seconds until a deletion that was refused is tried again."""
 UNPROCESSABLE = 422
 
 
 class SteadyClock:
-    """The wall clock, which does not jump ahead. A jump is believed after an hour."""
+    """Reads the wall clock, but ignores a jump ahead until it has lasted for BELIEVED seconds."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
@@ -65,7 +67,7 @@ class Leases:
         self._clock = clock or SteadyClock()
 
     async def reconcile(self, cluster: Cluster, workload: Object) -> Result | None:
-        """Do what the lease of a Workload with a host requires now. Return when to look again."""
+        """Warn about the end of a Workload's lease, or end it. Return when to reconcile again."""
         now = self._clock.now()
         class_ = cluster.classes.store.get(((workload.get("status") or {}).get("host") or {}).get("class", ""))
         conditions, wait = said(workload, warning_of(class_), now)
@@ -91,16 +93,16 @@ def sooner(first: Result | None, second: Result | None) -> Result | None:
 
 
 def warning_of(class_: Object | None) -> int:
-    """Return how long before its end a lease of the class is announced to end."""
+    """Return how many seconds before its end a lease of the class is announced to end."""
     rules = ((class_ or {}).get("spec") or {}).get("lease") or {}
     return int(rules.get("warningSeconds", WARNING))
 
 
 def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | None, float | None]:
-    """Return the Workload's conditions if its lease changes them, and the seconds until something
-    is to be done.
+    """Return the Workload's conditions if its lease changes them, and the seconds until the next
+    step.
 
-    They are 0 when the lease is over, and None without a lease."""
+    The seconds are 0 when the lease is over, and None without a lease."""
     status = workload.get("status") or {}
     before, lease = status.get("conditions") or [], status.get("lease")
     wanted: list[Object] = []
@@ -132,8 +134,7 @@ def _seconds(text: str) -> float:
 
 
 def _tell(cluster: Cluster, workload: Object, conditions: list[Object] | None) -> None:
-    """Send an event when the end is announced, or is announced for another time, and when it has
-    come."""
+    """Send an event when the end of the lease is announced or changes, and when it has come."""
     before = (workload.get("status") or {}).get("conditions")
     for type_ in (EXPIRING, EXPIRED):
         new, old = find_condition(conditions, type_), find_condition(before, type_)

@@ -36,7 +36,7 @@ async def report_releasing(cluster: Cluster, workload: Object, message: str) -> 
 async def release(cluster: Cluster, workload: Object, host: Object, provider: Provider) -> str | None:
     """Return None when the host is released, otherwise what the release waits for."""
     if phase_of(workload) != "Deprovisioning":
-        return "the host is being released"  # the write of this phase will wake us
+        return "the host is being released"  # the event of this write queues the Workload again
     try:
         released = await provider.release(apply_request(cluster, _as_the_class_allows(cluster, workload, host), host))
     except ProviderError as error:
@@ -54,7 +54,8 @@ async def release(cluster: Cluster, workload: Object, host: Object, provider: Pr
 
 
 def _report_dropped_mark(cluster: Cluster, workload: Object, host: Object) -> None:
-    """Report to tenant and owner that a host which was marked as unhealthy is offered again."""
+    """Send events to the tenant and the owner that a host which was marked as unhealthy is offered
+    again."""
     message = "the mark as unhealthy ends with the claim: the class lets a namespace keep no more hosts out of service"
     for about in (typed(kinds.WORKLOADS, workload), typed(kinds.HOSTS, host)):
         cluster.events.event(about, "Warning", "UnhealthyMarkDropped", message)
@@ -68,7 +69,8 @@ def _as_the_class_allows(cluster: Cluster, workload: Object, host: Object) -> Ob
 async def unbind(cluster: Cluster, workload: Object, host: Object) -> Object | None:
     """Clear the claim if it is still this Workload's, and return the resulting Host.
 
-    The server tests exactly that, because reports on the host arrive at any time."""
+    The patch tests the claim and not the resourceVersion, because reports change the Host at any
+    time."""
     uid = workload["metadata"]["uid"]
     patch = [{"op": "test", "path": "/spec/claimRef/uid", "value": uid}, {"op": "remove", "path": "/spec/claimRef"}]
     try:
@@ -85,15 +87,16 @@ async def unbind(cluster: Cluster, workload: Object, host: Object) -> Object | N
 
 
 async def remove_finalizer(cluster: Cluster, workload: Object) -> bool:
-    """Remove our finalizer. Return False if the Workload has a host that was not seen yet."""
+    """Remove our finalizer. Return False if the Workload has a host that the caches do not show
+    yet."""
     current = await cluster.client.find(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
     if current is None:
         return True
     finalizers = current["metadata"].get("finalizers") or []
     if current["metadata"]["uid"] != workload["metadata"]["uid"] or kinds.RELEASE_FINALIZER not in finalizers:
         return True
-    # A binding sets status.host and the finalizer in one commit with the claim; unbinding clears it
-    # in one, too.
+    # A binding sets status.host and the finalizer in one commit with the claim. Clearing the claim
+    # clears status.host in one commit, too.
     if (current.get("status") or {}).get("host"):
         return False
     left = [finalizer for finalizer in finalizers if finalizer != kinds.RELEASE_FINALIZER]

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 async def report(cluster: Cluster, workload: Object, host: Object, applied: Applied) -> None:
     """Write the status of a Workload that has a host, after its source has answered.
 
-    From then on, the binding is confirmed, unless the source refused it without a trace."""
+    The binding becomes Confirmed, unless the source refused it and nothing was written there."""
     await report_status(cluster, workload, _status(workload, host, applied, confirmed=not applied.rejected_cleanly))
 
 
 async def report_unavailable(cluster: Cluster, workload: Object, host: Object, why: Outcome) -> None:
     """Write the status of a Workload whose source did not answer.
 
-    What is known of the host stays, including whether its source has ever confirmed it."""
+    The last known state of the host stays, and so does the state of the binding."""
     known = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
     bound = Outcome(True, "Bound", "the host is this Workload's")
     if known is not None:

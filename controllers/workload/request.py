@@ -52,8 +52,8 @@ def apply_request(cluster: Cluster, workload: Object, host: Object) -> ApplyRequ
 def _namespace_uid(cluster: Cluster, workload: Object, host: Object) -> str:
     """Return the uid of the namespace in which the claim was made.
 
-    Claims of earlier versions do not contain it. A namespace is not deleted before its Workloads,
-    so it is the present one if that is not younger than the Workload."""
+    Claims of earlier versions do not contain it. A namespace is not deleted before its Workloads.
+    So the Workload belongs to the present namespace if that is not younger than the Workload."""
     recorded = (host["spec"].get("claimRef") or {}).get("namespaceUID")
     if recorded:
         return str(recorded)
@@ -65,8 +65,8 @@ def _namespace_uid(cluster: Cluster, workload: Object, host: Object) -> str:
 
 
 def _passed_on(cluster: Cluster, host: Object, annotations: dict[str, str]) -> dict[str, str]:
-    """Return the tenant's annotations without a mark that the class does not allow to outlive the
-    claim."""
+    """Return the tenant's annotations. A mark that the class does not allow to outlive the claim is
+    left out."""
     return {key: value for key, value in annotations.items() if key not in UNHEALTHY} if drops_mark(cluster, host) else annotations
 
 
@@ -126,8 +126,8 @@ def _refused(field: str, secret: Object, class_: Object | None) -> str | None:
 
 
 _IMAGE_AUTH_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
-"""The types that BMO reads. The type of a secret cannot be changed, so that a name leads to no other
-secret of the namespace."""
+"""The types that BMO reads. They keep a tenant that may not read secrets from naming any other
+secret of the namespace, because the type of a secret cannot be changed."""
 
 
 def unusable(request: ApplyRequest) -> Outcome | None:

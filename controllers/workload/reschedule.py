@@ -3,11 +3,11 @@
 A claim through the view ends instead: its Workload is deleted, and the claiming client chooses
 another host.
 
-A Workload is rescheduled only if the scheduler chose the host, and its binding is Assumed. The
-tenant did not name the host, claim it through the view or adopt it, and nothing was written to it.
-Each step may be interrupted. First, the state of the binding becomes Rescheduling, and the phase
-Pending. Then the source is checked for traces of the Workload. Then the claim is cleared, and the
-Workload waits for a host.
+A Workload is rescheduled only if the scheduler chose its host, and the binding is still Assumed:
+nothing was written to the host. A host that the tenant named, claimed through the view or adopted
+is never exchanged. Each step may be interrupted. First, the state of the binding becomes
+Rescheduling, and the phase Pending. Then the source is checked for traces of the Workload. Then the
+claim is cleared, and the Workload waits for a host.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_reschedulable(workload: Object) -> bool:
 def lost_claim(workload: Object) -> bool:
     """Return whether the Workload's claim through the view was lost before the host was taken.
 
-    If another consumer has the host, the claim must end, because its own consumer would wait
+    If another consumer has the host, the claim must end, because the claiming consumer would wait
     forever."""
     return kinds.CLAIMED_THROUGH in labels_of(workload) and ADOPTS not in annotations_of(workload) and _assumed(workload)
 

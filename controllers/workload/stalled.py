@@ -1,8 +1,8 @@
 """Derive the condition Stalled, by which kstatus (Flux, Helm, Argo CD) ends a wait.
 
-Stalled is True while neither time nor another host helps, so that the Workload, its class or its
-hardware must be changed. It disappears with its cause. A state that may still resolve by itself,
-such as waiting for a free host or for a source, is not stalled.
+Stalled is True while the Workload cannot progress until it, its class or its hardware is changed.
+It disappears with its cause. A state that may still resolve by itself, such as waiting for a free
+host or for a source, is not stalled.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ all)."""
 def workload_conditions(current: Iterable[Object] | None, wanted: Iterable[Object], now: str, *, final: bool = True) -> list[Object]:
     """Return the Workload's conditions with the wanted ones set, and Stalled accordingly.
 
-    `final` is False if the problem is being fixed, or no client waits for the Workload to run."""
+    `final` is False if the problem is being fixed, or if no client waits for the Workload to run.
+    Stalled is then removed."""
     found = [item for item in set_conditions(current, wanted, now) if item["type"] != STALLED]
     cause = _cause(found) if final else None
     if cause is None:

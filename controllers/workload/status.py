@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 MOST_FAILURES = 1000
 """The largest number of failures that a message states."""
 SHOWN = 256
-"""The characters of a URL or checksum that a message repeats."""
+"""The most characters of a URL or checksum that a message repeats."""
 WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
-"""The reasons that mean that the host is working on it."""
+"""The reasons that mean that the host is working on what was requested."""
 PROVISIONING_FAILED = "ProvisioningFailed"
 """The reason of a failed installation, also while it is retried."""
 RETRY_LIMIT = "RetryLimitReached"
@@ -62,7 +62,7 @@ def must_announce(workload: Object) -> bool:
     """Return whether the phase must leave Pending and Bound before the first write to the real
     host.
 
-    The view depends on it."""
+    The server derives what the view shows from the phase."""
     return runs_something(workload) and phase_of(workload) in IDLE_PHASES
 
 
@@ -75,7 +75,7 @@ def phase_of(workload: Object) -> str | None:
 def starting_status(workload: Object, now: str, *, runs: bool = False) -> Object:
     """Return the status that announces the first write to the real host.
 
-    `runs` says that the host, which is taken over, runs already what the Workload asks for."""
+    `runs` says that the host is taken over, and runs already what the Workload asks for."""
     message = (
         "the host runs this already, and is being taken over" if runs else "the installation begins: spec is being written to the host"
     )
@@ -103,7 +103,7 @@ def bound_status(
 
     `observed` is the host's status in HostReport form. `empty` is true if the host was seen with
     nothing on it. `stalled` says why the host does not follow its settings. `confirmed` is true if
-    the host bears the Workload's trace at its source."""
+    the source has confirmed the claim."""
     seen = observed or {}
     provisioned = _unless_stalled(_provisioned(workload, seen), stalled)
     phase = _phase(workload, bound, synchronized, seen, provisioned=provisioned.status is True, empty=empty)
@@ -127,8 +127,8 @@ def bound_status(
 def seems_lost(workload: Object, reported: Object | None) -> bool:
     """Return whether the host's report lacks what the Workload ran there.
 
-    Only the source knows the state of the machine. That the Workload ran may be recorded only in
-    its status, which must stay until the source was asked."""
+    Only the source knows the state of the machine. The status may be the only record that the
+    Workload ran, so it must stay until the source has answered."""
     state = ((reported or {}).get("provisioning") or {}).get("state")
     status = workload.get("status") or {}
     ran = status.get("phase") in RAN_PHASES or is_true(status.get("conditions"), "Provisioned")
@@ -136,8 +136,8 @@ def seems_lost(workload: Object, reported: Object | None) -> bool:
 
 
 def unasked_status(workload: Object, synchronized: Outcome, now: str) -> Object:
-    """Return the status of a Workload whose source cannot be asked: unchanged, but marked as
-    unknown."""
+    """Return the status of a Workload whose source does not answer: unchanged, except that the
+    conditions Synchronized and Ready give the reason."""
     return _complete(workload, {"conditions": _conditions(workload, now, {"Synchronized": synchronized, "Ready": synchronized})}, now)
 
 
@@ -156,18 +156,19 @@ def lost_status(workload: Object, now: str) -> Object:
 
 
 def unknown_source(reason: str = "SourceUnavailable") -> Outcome:
-    """Return Synchronized for a source that cannot be asked, without details, which are the
-    owner's."""
+    """Return the outcome for a source that does not answer. Details are left out, because they are
+    for the owner only."""
     return Outcome(False, reason, "the source of machines does not answer now: what you ask for is kept, and done as soon as it does")
 
 
 def _unless_stalled(outcome: Outcome, stalled: str) -> Outcome:
-    """Return the outcome, with the reason if it waits in vain. What is already reached stays."""
+    """Return HostStalled instead of an outcome that waits for a host which does not change. Other
+    outcomes stay."""
     return Outcome(False, "HostStalled", stalled) if stalled and outcome.reason in WAITS else outcome
 
 
 def class_gone(name: str) -> Outcome:
-    """Return Synchronized for a Workload whose class was deleted by force."""
+    """Return the outcome for a Workload whose class was deleted by force."""
     message = (
         f'the WorkloadClass "{name}" was deleted: ask its owner to create it again, or to free the host (clear spec.claimRef of its Host)'
     )
@@ -209,7 +210,7 @@ def _with_details(sentence: str, *details: str) -> str:
 
 
 def _again(seen: Object) -> str:
-    """Return how often it has failed, unless the sentence about an installation says so."""
+    """Return a phrase about the number of failures, unless the error message contains one."""
     if "tried again" in seen["errorMessage"]:
         return ""
     failed = int(seen.get("errorCount") or 0)
@@ -217,9 +218,9 @@ def _again(seen: Object) -> str:
 
 
 def _is_current(found: Object | None) -> bool:
-    """Return whether the host's source has looked at what it was told last.
+    """Return whether the condition is about the present spec of the real host.
 
-    The report of a host leaves observedGeneration out then."""
+    Such a condition in a report has no observedGeneration."""
     return found is not None and found.get("observedGeneration") is None
 
 
@@ -244,8 +245,8 @@ _HEALTH = {
 def _last_failure(workload: Object) -> Outcome | None:
     """Return the failure of the last installation, if nothing else has been requested since.
 
-    BMO clears the error when it begins to retry, which takes many minutes. The tenant would then
-    only read that the host is being deprovisioned."""
+    BMO clears the error when it begins to retry, which takes many minutes. Without this, the tenant
+    would only read that the host is being deprovisioned."""
     before = find_condition((workload.get("status") or {}).get("conditions"), "Provisioned")
     if before is None or before["reason"] != PROVISIONING_FAILED or before.get("observedGeneration") != _generation(workload):
         return None
@@ -287,8 +288,8 @@ def _phase(workload: Object, bound: Outcome, synchronized: Outcome, seen: Object
 def _powered_off(workload: Object, seen: Object) -> str:
     """Return the phase of an installed Workload whose host is powered off.
 
-    The last step of an installation turns the host off and on, and so does a reboot: neither is a
-    stop. The condition Ready says what is awaited."""
+    The last step of an installation turns the host off and on, and so does a reboot. Neither makes
+    the phase Stopped. The condition Ready says what the Workload waits for."""
     current = phase_of(workload)
     if current == "Stopped" or seen.get("errorMessage") or not workload["spec"].get("online", True):
         return "Stopped"

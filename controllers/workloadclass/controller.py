@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from controllers.workloadclass.providers import Sources
 
 COUNT_AFTER = 0.5
-"""The seconds from a host's change to the update of the class, because hosts change in bunches."""
+"""The seconds from a host's change to the update of the class, because many hosts often change
+together."""
 FORBIDDEN = 403
 RETRY_CLASS = 30.0
 NAMED = 5
-"""The number of Workloads that a message names."""
+"""The most Workloads that a message names."""
 
 
 class ClassController:
@@ -54,8 +55,8 @@ class ClassController:
         class_ = new or old
         assert class_ is not None
         if old is not None and new is not None and _asked(old) == _asked(new):
-            # The status was probably written here. Its host counts may have changed again while
-            # hosts change.
+            # This is probably the event of this controller's own write. The counts of hosts may
+            # have changed again since, so the class is queued, but not at once.
             self.controller.queue.add_after(name_of(class_), COUNT_AFTER)
         else:
             self.controller.queue.add(name_of(class_))
@@ -140,8 +141,8 @@ class ClassController:
     def _too_early(self, name: str, before: list[Object] | None, found: Object) -> bool:
         """Return whether it is too early to replace an earlier condition.
 
-        The source is being read for the first time since the controllers started. Or it is not
-        known yet which of its hosts belong to another class."""
+        Either the source is being read for the first time since the controllers started, or it is
+        not known yet which of its hosts belong to another class."""
         if found["type"] == "Connected":
             return is_true(before, "Connected") and found["status"] == "False" and self._sources.starting(name)
         if found["type"] == "Exclusive" and name not in self._overlapping:
@@ -187,7 +188,7 @@ def _news(before: list[Object] | None, conditions: list[Object]) -> tuple[Litera
 
 
 def _asked(class_: Object) -> tuple[object, ...]:
-    """Return the parts of the class that others than this controller write."""
+    """Return the parts of the class that this controller does not write."""
     metadata = class_["metadata"]
     return class_["spec"], metadata.get("uid"), metadata.get("deletionTimestamp"), metadata.get("finalizers")
 

@@ -31,7 +31,8 @@ GRACE = 30.0
 
 @dataclass
 class _Running:
-    """The provider of one class. `crashed` says why it was restarted, until it is in sync again."""
+    """Holds the provider of one class. `crashed` says why its task ended, until it is started
+    again."""
 
     provider: Provider
     fingerprint: str
@@ -42,7 +43,7 @@ class _Running:
 
 
 class Sources:
-    """The running providers by class name.
+    """Holds the running providers by class name.
 
     Providers call `on_change(class, uid)` and `on_health(class)` directly. For `has_host` and
     `cluster_id`, see ProviderContext."""
@@ -112,11 +113,11 @@ class Sources:
         return running.overlaps if running else set()
 
     async def ensure(self, class_name: str, spec: Object, credentials: Mapping[str, bytes]) -> None:
-        """Run the provider for this spec and these credentials. Stop one that was created from
+        """Run the class's provider with this spec and these credentials, in place of one with
         others.
 
-        Raises BadClass if they cannot work. A running provider is stopped then too, because it does
-        not match the class any more."""
+        Raises BadClass if they cannot work. A running provider is then stopped as well, because it
+        does not match the class any more."""
         fingerprint = _fingerprint(spec, credentials)
         running = self._running.get(class_name)
         if running is not None and running.fingerprint == fingerprint:
@@ -137,7 +138,7 @@ class Sources:
         self._tell(class_name)
 
     async def stop(self, class_name: str) -> None:
-        """Stop the class's provider. Has no effect without one."""
+        """Stop the class's provider. This has no effect if it has none."""
         running = self._running.pop(class_name, None)
         self._stopped.add(class_name)
         if running is None:
@@ -146,7 +147,7 @@ class Sources:
             if running.task is not None:
                 running.task.cancel()
                 await asyncio.wait({running.task}, timeout=CLOSE_WITHIN)
-        finally:  # the controllers may be stopped meanwhile
+        finally:  # the wait may be cancelled, when the controllers stop
             await running.provider.close()
         self._tell(class_name)
 

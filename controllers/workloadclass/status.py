@@ -15,7 +15,7 @@ UNHEALTHY = {"Unhealthy", "NotHealthy", "HostError", "HostGone", "Quarantined", 
 
 
 class HostCounts:
-    """The counts of every class. A free host may be dirty, too."""
+    """Counts the hosts of every class. A free host may be counted as dirty, too."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)

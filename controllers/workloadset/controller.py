@@ -1,8 +1,8 @@
 """Reconcile WorkloadSets: create, adopt, update and delete their members, and report their state.
 
-What is next is decided in `plan` and `members`, and the status in `status`. Names are fixed and
-every change names the state that it is about. So a stale cache, or a second controller, can create
-no member twice, and disturb none that has changed.
+The modules `plan` and `members` decide the next changes, and `status` the status. The names of
+members are fixed, and every change has the resourceVersion that it was decided on. So a stale cache
+or a second controller cannot create a member twice, or change one that has changed since.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from controllers.workloadset.plan import AT_ONCE, Members, lost, sort_members, t
 from controllers.workloadset.status import MESSAGE, Finding, set_status
 
 GATHER = 0.1
-"""The seconds from a member's change to the next look at its set, because members change in
-bunches."""
+"""The seconds from a member's change to the next reconcile of its set, because many members often
+change together."""
 AGAIN, AGAIN_MOST = 1.0, 60.0
-"""The shortest and the longest wait after a refused creation. Nothing tells that a quota has
-room."""
+"""The shortest and the longest wait in seconds after a refused creation. No event reports that a
+quota has room again."""
 RESYNC = 600.0
 FORBIDDEN, INVALID = 403, 422
 
@@ -47,8 +47,8 @@ class WorkloadSetController:
     """Reconciles WorkloadSets by key."""
 
     def __init__(self, cluster: Cluster, *, workers: int = 4) -> None:
-        """Create the controller. It follows sets by itself, so that an API server of an earlier
-        version, which has none, delays nothing else."""
+        """Create the controller. It has its own informer of sets, so that an API server of an
+        earlier version, which does not serve sets, does not hold up the other controllers."""
         self._cluster = cluster
         self.sets = Informer(cluster.client, kinds.SETS, transform=without_managers)
         self.controller = Controller("workloadset", self.reconcile, workers=workers, flow=tenant_of)
@@ -108,7 +108,8 @@ class WorkloadSetController:
     async def _control(self, set_: Object) -> None:
         """Adopt Workloads that match the selector, and release members that do not any more.
 
-        Their events bring about the next turn, if there are more of them."""
+        If there are more of them than one turn changes, the events of these changes queue the set
+        again."""
         selector = set_["spec"]["selector"]
         leaving = [member for member in self._controlled(set_) if not deleting(member) and not matches(selector, labels_of(member))]
         for member in leaving[:AT_ONCE]:
@@ -121,9 +122,10 @@ class WorkloadSetController:
             self._event(set_, "Normal", "Adopted", f"Workload {name_of(workload)} is a member now")
 
     async def _still_exists(self, set_: Object) -> bool:
-        """Return whether the server, not the cache, says that the set is not being deleted.
+        """Return whether the set exists and is not being deleted, according to the server and not
+        the cache.
 
-        The garbage collector would delete what a set that is gone had adopted."""
+        The garbage collector would delete Workloads that a deleted set adopts."""
         current = await self._cluster.client.find(kinds.SETS, name_of(set_), namespace_of(set_))
         return current is not None and uid_of(current) == uid_of(set_) and not deleting(current)
 
@@ -157,7 +159,7 @@ class WorkloadSetController:
             await self._cluster.client.create(kinds.WORKLOADS, new_member(set_, number), namespace_of(set_))
         except ApiException as error:
             if error.already_exists:
-                return None  # the cache is stale, or it has just been created by others
+                return None  # the cache is stale, or another client has just created it
             if error.status not in (FORBIDDEN, INVALID):
                 raise
             message = f"Workload {member_name(set_, number)} was refused: {error.message}"[:MESSAGE]
@@ -167,7 +169,7 @@ class WorkloadSetController:
         return None
 
     async def _update(self, set_: Object, members: Members) -> bool:
-        """Carry out the next steps of an update, and what changes without touching a machine.
+        """Carry out the next steps of an update, and the changes that touch no machine.
 
         Return whether there are more to do."""
         left, outdated = AT_ONCE, to_update(set_, members, _now())
@@ -197,7 +199,7 @@ class WorkloadSetController:
         return True
 
     async def _delete(self, set_: Object, member: Object) -> None:
-        """Delete a member in the state last seen."""
+        """Delete a member, if it has not changed since it was read."""
         name, version = name_of(member), member["metadata"]["resourceVersion"]
         try:
             await self._cluster.client.delete(

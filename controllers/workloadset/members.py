@@ -1,4 +1,4 @@
-"""Make the members of a set, and decide what their templates and states mean. No I/O."""
+"""Build the members of a set, compare them with its template, and judge their states. No I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from controllers.runtime.conditions import find_condition, is_true
 INSTALLED = ("image", "customDeploy", *FIRST_BOOT)
 """The fields of spec that a machine reads only when it is installed."""
 NOT_THE_TEMPLATES = ("className", "hostRef", "consumerRef", "gang")
-"""The fields of a member's spec that others fill in if the template leaves them out."""
+"""The fields of a member's spec that the server or another client fills in if the template leaves
+them out."""
 _ORDINAL = re.compile(r"0|[1-9][0-9]{0,3}")
 
 
@@ -49,7 +50,7 @@ def owner_reference(set_: Object) -> Object:
 
 
 def revision_of(spec: Object) -> str:
-    """Return a text that two specs share if they are the same.
+    """Return a digest of the spec, which is equal for equal specs.
 
     Defaults are left out. So the revision stays when a later version adds a field or stores a
     default, and no machine is installed again because of an upgrade."""
@@ -70,8 +71,8 @@ def _explicit(spec: Object) -> Object:
 def adopted_revision(set_: Object, workload: Object) -> str:
     """Return the revision of a Workload that no set made.
 
-    It is the template's if the machine runs what the template asks for, however the rest differs:
-    an adoption is no reason to install a machine again."""
+    The revision is the template's if the machine runs what the template asks for, however the rest
+    differs, because an adoption is no reason to install a machine again."""
     template, spec = set_["spec"]["template"]["spec"], workload["spec"]
     return revision_of(template if _deployment(spec) == _deployment(template) else spec)
 
@@ -129,7 +130,7 @@ def releasing_patch(set_: Object, member: Object) -> Object:
 
 
 def light_patch(set_: Object, member: Object) -> Object | None:
-    """Return the merge patch of what may change without a touch of the machine, or None.
+    """Return the merge patch of what may change without touching the machine, or None.
 
     These are the template's labels and annotations, and the gang."""
     template, metadata = set_["spec"]["template"], {}
@@ -158,8 +159,9 @@ def is_replaced(set_: Object, member: Object) -> bool:
 def update_patch(set_: Object, member: Object) -> Object | None:
     """Return the next merge patch of an outdated member that keeps its host; None while it waits.
 
-    A machine reads what it is to run once. So it is emptied first, and installed then. That removal
-    of the image is the consent to wipe the disks, under each updatePolicy."""
+    A machine reads only once what it is to run, so it is emptied first and installed again after
+    that. The removal of the image is the consent to wipe the disks, whatever the member's
+    updatePolicy."""
     wanted, present = set_["spec"]["template"]["spec"], member["spec"]
     reinstalls = has_host(member) and any(wanted.get(field) != present.get(field) for field in INSTALLED)
     if reinstalls and (present.get("image") or present.get("customDeploy")):
@@ -183,7 +185,7 @@ def _difference(present: Object, wanted: Object) -> Object:
 
 
 def _version(workload: Object) -> dict[str, str]:
-    """Return the precondition by which a decision is carried out on the state that it is about."""
+    """Return the precondition that the Workload has not changed since the decision."""
     return {"resourceVersion": workload["metadata"]["resourceVersion"]}
 
 
@@ -211,12 +213,12 @@ def runs_nothing(member: Object) -> bool:
 
 
 def is_ready(member: Object) -> bool:
-    """Return whether the member runs as asked for."""
+    """Return whether the member is Ready, and its status is about its present spec."""
     return not deleting(member) and _is_current(member) and is_true((member.get("status") or {}).get("conditions"), "Ready")
 
 
 def is_settled(member: Object) -> bool:
-    """Return whether the member is as asked for, also if it is asked to be powered off."""
+    """Return whether the member has its desired state, including a desired power-off."""
     status = member.get("status") or {}
     off = status.get("phase") == "Stopped" and not member["spec"].get("online", True) and is_true(status.get("conditions"), "Provisioned")
     return is_ready(member) or (off and not deleting(member) and _is_current(member))

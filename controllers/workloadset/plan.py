@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 
 AT_ONCE = 16
-"""The most members that one turn of a set creates, deletes or changes. Others have theirs in between."""
+"""The most members that one turn of a set creates, deletes or changes. Other sets have turns in
+between."""
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class Members:
     leaving: dict[int, Object] = field(default_factory=dict)
     """Those that are being deleted."""
     excess: list[Object] = field(default_factory=list)
-    """Those to delete, because fewer are asked for; the highest ordinals first."""
+    """Those to delete, because spec.replicas is lower; the highest ordinals first."""
     missing: list[int] = field(default_factory=list)
     """The ordinals that no Workload has."""
     taken: list[str] = field(default_factory=list)
@@ -85,7 +86,7 @@ def is_available(set_: Object, member: Object, now: datetime) -> bool:
 
 
 def _is_done(set_: Object, member: Object, now: datetime) -> bool:
-    """Return whether the member is as asked for, so that another one may be updated."""
+    """Return whether the member has its desired state, so that another member may be updated."""
     return is_settled(member) and (not is_ready(member) or is_available(set_, member, now))
 
 
@@ -102,10 +103,10 @@ def most_unavailable(set_: Object) -> int:
 def to_update(set_: Object, members: Members, now: datetime) -> list[Object]:
     """Return the outdated members that may be updated now.
 
-    Where nothing is installed, nothing is lost, and it is done at once. What runs is updated one
-    after the other, only with consent, and only while every updated member is as asked for. Members
-    that have failed come first, because their update makes no other one unavailable. So setting the
-    former template back repairs them."""
+    Members with nothing installed have nothing to lose, and are updated at once. Running members
+    are updated only with consent, and only while fewer than maxUnavailable members lack their
+    desired state. Members that have failed come first, because their update makes no other member
+    unavailable. So setting the former template back repairs them."""
     kept = [member for _, member in sorted(members.current.items(), reverse=True) if not is_lost(member)]
     outdated = [member for member in kept if members.is_outdated(member)]
     free = [member for member in outdated if is_between(member) or runs_nothing(member)]

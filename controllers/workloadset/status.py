@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 MESSAGE = 1024
-"""The characters of a message that repeats what a member or the server says."""
+"""The most characters of a message that repeats what a member or the server says."""
 STALLED = "Stalled"
 
 
 class Finding(NamedTuple):
-    """Why a set is not as asked for.
+    """Says why a set does not have its desired state.
 
-    `works`: whether the set is being changed. `final`: whether only a change helps."""
+    `works`: whether the set is progressing. `final`: whether only a change of an object helps."""
 
     reason: str
     message: str
@@ -70,7 +70,7 @@ def _available(set_: Object, available: int, generation: int | None) -> Object:
 
 
 def _finding(set_: Object, members: Members, now: datetime) -> Finding | None:
-    """Return the first reason why the set is not as asked for, None if it is."""
+    """Return the first reason why the set does not have its desired state, or None."""
     if set_["spec"].get("paused"):
         return Finding("Paused", "spec.paused is true: members are left as they are")
     if members.taken:
@@ -92,7 +92,7 @@ def _finding(set_: Object, members: Members, now: datetime) -> Finding | None:
 
 
 def _by_progress(members: Members) -> list[Object]:
-    """Return the updated members first: what they wait for, the others wait for."""
+    """Return the members, the updated ones first, because the others wait for them."""
     return sorted(members.current.values(), key=lambda member: members.is_outdated(member) and not is_between(member))
 
 
