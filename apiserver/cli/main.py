@@ -58,7 +58,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     Only `command` gets its arguments, because the imports of all commands take two seconds."""
     made = argparse.ArgumentParser(
         prog="metal3-workloads",
-        description="Run operating systems and clusters on bare metal that belongs to somebody else.",
+        description="Run operating systems and clusters on bare metal that another party owns.",
         allow_abbrev=False,
     )
     made.add_argument("--version", action="version", version=f"%(prog)s {_version()}")

@@ -1,4 +1,4 @@
-"""An example of a provider: the machines of a lab's shelf. See docs/providers.md.
+"""Provide the machines of a lab's shelf, as an example of a provider. See docs/providers.md.
 
 The source is a folder. The owner puts a file NAME.machine there for each machine, and a robot reads NAME.claim and runs what it says.
 """
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 
 class Parameters(Model):
-    """`parameters` of a WorkloadClass with provisioner example.com/shelf."""
+    """The `parameters` of a WorkloadClass with provisioner example.com/shelf."""
 
     model_config = ConfigDict(extra="forbid")
 
     folder: str = Field(min_length=1, description="The folder with the machines' files.")
-    poll_seconds: float = Field(default=5.0, gt=0, description="Seconds between looks at it.")
+    poll_seconds: float = Field(default=5.0, gt=0, description="Seconds between two reads of the folder.")
 
 
 class ShelfProvider(Provider):
-    """Machines that are files, and claims that are files beside them."""
+    """Provides machines that are files. Their claims are files beside them."""
 
     parameters_model = Parameters
 
@@ -63,7 +63,7 @@ class ShelfProvider(Provider):
         return cls(context, context.parameters)
 
     async def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing, because nothing is held open."""
 
     # What is there
 
@@ -94,7 +94,7 @@ class ShelfProvider(Provider):
         return [json.loads(path.read_text()) | {"name": path.stem} for path in sorted(self._folder.iterdir()) if path.suffix == ".machine"]
 
     def _report(self, machine: Any) -> ProviderHost:
-        """Fields are listed one by one: what is not listed, such as the owner's notes, is never shown."""
+        """Return the report. Its fields are listed one by one, so the owner's notes, for example, are never shown."""
         claim = self._claim(machine["name"])
         source = Source("", machine["name"], machine["serial"])
         hardware = {"cpu": {"arch": "x86_64", "count": machine["cpus"]}, "ramMebibytes": machine["ram"]}
@@ -134,7 +134,7 @@ class ShelfProvider(Provider):
         if claim["uid"] != metadata["uid"]:
             taken = _refused("HostTaken", "another consumer has the machine: delete this Workload and create it again")
             return replace(taken, rejected_cleanly=True)
-        synchronized = request.blocked or Outcome(True, "Synchronized", "the machine has been told everything")
+        synchronized = request.blocked or Outcome(True, "Synchronized", "all settings were passed to the machine")
         if request.blocked is None:
             claim = {**mine, **self._wanted(request)}
             self._write(name, claim)
@@ -142,7 +142,7 @@ class ShelfProvider(Provider):
         return Applied(_BOUND, synchronized, observed=_status(claim), empty=not claim.get("image"))
 
     def _take(self, name: str, mine: Any) -> Any:
-        """The claim is one atomic step: the file is made, complete, where there was none."""
+        """Claim the machine in one atomic step: a complete file gets a name that no file has yet."""
         draft = self._draft(name, mine)
         with suppress(FileExistsError):
             os.link(draft, self._folder / f"{name}.claim")
@@ -157,7 +157,7 @@ class ShelfProvider(Provider):
         return {"image": spec["image"], "online": spec.get("online", True), "data": data}
 
     def _write(self, name: str, claim: Any) -> None:
-        """Replaces our own claim at once: the robot never reads half of one."""
+        """Replace our own claim atomically, so that the robot never reads half of it."""
         self._draft(name, claim).replace(self._folder / f"{name}.claim")
 
     def _draft(self, name: str, claim: Any) -> Path:
@@ -169,14 +169,14 @@ class ShelfProvider(Provider):
         claim = self._claim(request.source.name)
         if claim is not None and claim["uid"] == request.workload_uid:
             (self._folder / f"{request.source.name}.claim").unlink()
-        # What a process left that was killed while it took the machine.
+        # A process that was killed while it claimed the machine has left its draft.
         (self._folder / f"{request.source.name}.{request.workload_uid}.draft").unlink(missing_ok=True)
         self._look()
         return Released(True)
 
 
 def _status(claim: Any) -> dict[str, Any]:
-    """A BareMetalHost's status: what tenants and Cluster API look at."""
+    """Return the status of a BareMetalHost, which tenants and Cluster API read."""
     image = (claim or {}).get("image")
     provisioning = {"state": "provisioned" if image else "available", "ID": "", **({"image": image} if image else {})}
     online = bool(image and claim["online"])
