@@ -1,4 +1,4 @@
-"""Execute bindings, offers and changes of Hosts in a FakeApi by the server's own registries.
+"""Execute bindings, offers, changes and reports of Hosts in a FakeApi by the server's own registries.
 
 So a claim has the same meaning in tests of the controllers as in the server."""
 
@@ -74,6 +74,18 @@ async def patch_host(api: FakeApi, request: web.Request, address: Address, body:
         return entry.object()
 
     return _execute(api, (address, *workload), update)
+
+
+async def report(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object | None:
+    """Handle a PATCH of a Host's status, if the report may end a charge."""
+    if "chargedTo" not in (api.find(*_found(address)) or {"spec": {}})["spec"]:
+        return None
+
+    async def update(catalog: Catalog) -> Object:
+        entry = await catalog.hosts.update(_context(), "", address[2], lambda host: patched(host, body), subresource="status")
+        return entry.object()
+
+    return _execute(api, (address,), update)
 
 
 def _context() -> Context:

@@ -15,7 +15,7 @@ from apiserver.apis.host import host_name
 from apiserver.client.client import Client
 from apiserver.registry.generic.patch import merge_patch
 from controllers.run import compose
-from tests.unit.controllers.claiming import bind, offer, patch_host, prepare
+from tests.unit.controllers.claiming import bind, offer, patch_host, prepare, report
 from tests.unit.controllers.fakeapi import FakeApi
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ async def two_clusters() -> AsyncIterator[TwoClusters]:
     """Yield both clusters with a class and a namespace, without controllers."""
     prepare()
     async with FakeApi().serving() as management, FakeApi().serving() as hardware:
-        management.hooks = {"POST workloads/binding": bind, "PUT hosts/offers": offer, "PATCH hosts": patch_host}
+        management.hooks = {"POST workloads/binding": bind, "PUT hosts/offers": offer, "PATCH hosts": patch_host, "PATCH hosts/status": report}
         for name in ("team-a", "team-b"):
             management.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": name}, "status": {"phase": "Active"}})
         management.put(SECRETS, secret("hardware", "system", kubeconfig=yaml.safe_dump(hardware.kubeconfig)))
