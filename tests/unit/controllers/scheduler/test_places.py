@@ -108,4 +108,4 @@ async def test_a_priority_that_fits_no_host_keeps_no_one_waiting() -> None:
         await eventually(partial(waits, clusters, "small"))
         clusters.hardware.put(BMH, bmh("h0"))
         await eventually(lambda: clusters.phase("small") == "Running")
-        assert clusters.condition("big", "Bound")["reason"] == "NoHostFits"
+        await eventually(lambda: clusters.condition("big", "Bound")["reason"] == "NoHostFits")

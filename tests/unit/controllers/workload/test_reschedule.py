@@ -58,8 +58,12 @@ async def test_who_is_late_gets_another_one(clusters: Late) -> None:
         assert "image" not in real["spec"]
         assert "workload.metal3.io/workload-uid" not in (real["metadata"].get("labels") or {})
         await eventually(lambda: "HostTaken" in clusters.reasons())
-        status = clusters.management.get(HOSTS, clusters.host_object(clusters.taken))["status"]
-        assert (status["available"], status["reason"]) == (False, "InUse")
+
+        def status() -> dict[str, Any]:
+            found: dict[str, Any] = clusters.management.get(HOSTS, clusters.host_object(clusters.taken))["status"]
+            return found
+
+        await eventually(lambda: (status()["available"], status()["reason"]) == (False, "InUse"))
 
 
 @pytest.mark.parametrize("moment", range(2, 26, 3))
