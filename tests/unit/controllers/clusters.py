@@ -197,7 +197,12 @@ async def two_clusters() -> AsyncIterator[TwoClusters]:
     """Yield both clusters with a class and a namespace, without controllers."""
     prepare()
     async with FakeApi().serving() as management, FakeApi().serving() as hardware:
-        management.hooks = {"POST workloads/binding": bind, "PUT hosts/offers": offer, "PATCH hosts": patch_host, "PATCH hosts/status": report}
+        management.hooks = {
+            "POST workloads/binding": bind,
+            "PUT hosts/offers": offer,
+            "PATCH hosts": patch_host,
+            "PATCH hosts/status": report,
+        }
         for name in ("team-a", "team-b"):
             management.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": name}, "status": {"phase": "Active"}})
         management.put(SECRETS, secret("hardware", "system", kubeconfig=yaml.safe_dump(hardware.kubeconfig)))

@@ -16,6 +16,7 @@ from controllers.scheduler.controller import Scheduler
 from controllers.workload.controller import WorkloadController
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import eventually
+from tests.unit.controllers.test_restarts import quiet, replica
 
 if TYPE_CHECKING:
     from apiserver.client.client import Client
@@ -29,8 +30,9 @@ async def requests(count: int) -> Counter[str]:
     async with two_clusters() as clusters:
         for number in range(count):
             clusters.hardware.put(BMH, bmh(f"h{number}"))
-        async with controllers(clusters):
+        async with replica(clusters) as running:
             await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in clusters.management.all(HOSTS)) == count)
+            await quiet(clusters, running)
             before = Counter(clusters.management.requests)
             for number in range(WANTED):
                 clusters.management.put(WORKLOADS, workload(f"w{number}"))

@@ -56,8 +56,8 @@ async def test_only_secrets_that_are_named_are_asked_for_each_by_its_name(cluste
     asked = asked_of(clusters.management)
     async with controllers(clusters):
         clusters.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
-        clusters.management.put(WORKLOADS, workload("waits", userData={"name": "other"}))
         await eventually(lambda: clusters.phase("web") == "Running")
+        clusters.management.put(WORKLOADS, workload("waits", userData={"name": "other"}))
         await eventually(lambda: clusters.condition("waits", "Bound")["reason"])
         await eventually(lambda: "WATCH team-a/boot" in asked)
     assert set(asked) == {"GET system/hardware", "WATCH system/hardware", "GET team-a/boot", "WATCH team-a/boot"}
