@@ -66,16 +66,16 @@ crashes: setup ## Controllers killed at every call, and random histories, on clu
 integration: setup ## Tests on a real kube-apiserver and etcd (built once, minutes)
 	$(BIN)/pytest $(TESTS)
 
-hostile: setup ## Requests and secrets that grow in every dimension: nothing may hold the loop, cost more than linearly, or stay (minutes)
+hostile: setup ## Requests and secrets that grow in every dimension: none may hold the event loop, cost more than linearly, or leave memory behind (minutes)
 	$(BIN)/pytest tests/hostile --timeout 300
 
-fuzz: setup ## What tenants' bytes are read by, guided by coverage: SECONDS each, from tests/hostile/corpus (Linux on x86-64)
+fuzz: setup ## Fuzz the code that reads tenants' bytes, guided by coverage: SECONDS each, from tests/hostile/corpus (Linux on x86-64)
 	$(BIN)/python -m tests.hostile.fuzz $(SECONDS)
 
-conformance: setup ## Every answer beside kube-apiserver's; the report is .cache/conformance/report.txt
+conformance: setup ## Compare every answer with kube-apiserver's; the report is .cache/conformance/report.txt
 	$(BIN)/pytest tests/conformance
 
-faults: setup ## Never losing a write: kill -9, power cuts, full disks, damaged files, every fault of etcd (minutes; KILLS=5 for less)
+faults: setup ## Check that no write is lost: kill -9, power cuts, full disks, damaged files, every fault of etcd (minutes; KILLS=5 for less)
 	$(BIN)/pytest tests/faults --kills $(KILLS)
 
 demo-hybrid: setup ## Servers and virtual machines in one cluster, shown on real control planes (a minute)
@@ -90,10 +90,10 @@ demo-batch: setup ## A batch of machines that starts together, is updated one by
 bench: setup ## This server beside kube-apiserver: CPU per request, as table and plot in docs/benchmarks.md (ten minutes)
 	$(BIN)/python -m tests.bench --out docs/benchmarks.md --plot docs/images/benchmarks.svg
 
-demo-pivot: setup ## The story of a pivot on real control planes, step by step (two minutes; ARGS='--outage 3600' cuts the link for an hour)
+demo-pivot: setup ## A pivot on real control planes, step by step (two minutes; ARGS='--outage 3600' cuts the link for an hour)
 	hack/demo-pivot $(ARGS)
 
-requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions of everything
+requirements: ## Pin the packages that pyproject.toml requires; UPGRADE=--upgrade takes newer versions of everything
 	test -x .cache/pin/bin/uv || { $(PYTHON) -m venv .cache/pin && .cache/pin/bin/pip install --quiet --disable-pip-version-check uv; }
 	$(COMPILE) --group build --extra dev --extra otel --output-file requirements-dev.txt pyproject.toml
 	$(COMPILE) --constraint requirements-dev.txt --output-file requirements.txt pyproject.toml

@@ -1,1 +1,1 @@
-"""Run a public cloud for experiments: moto's simulation of EC2 in a process of its own."""
+"""Simulate clouds for tests and experiments: EC2 by moto, and OpenStack's Keystone and Nova."""

@@ -25,8 +25,8 @@ def simulated_ec2() -> Iterator[int]:
 class AsEC2:
     """WSGI middleware that corrects the XML namespace of responses.
 
-    EC2's namespace ends with a slash, and its errors have none. Moto's differ, and Libcloud depends
-    on it."""
+    EC2's namespace ends with a slash, and its error responses have no namespace. Moto's responses
+    differ, and Libcloud depends on EC2's form."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app

@@ -29,7 +29,7 @@ OUTCOMES = {"spawning": "active", "powering-on": "active", "powering-off": "stop
 
 
 class Refused(Exception):
-    """A refusal with an HTTP status and Nova's message."""
+    """Reports a refusal with an HTTP status and Nova's message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

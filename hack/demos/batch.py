@@ -1,5 +1,5 @@
-"""Run a batch of machines: it waits whole until there is room for all, is updated one by one, and
-survives its set."""
+"""Demonstrate a batch of machines: it waits until there is room for all, is updated one by one, and
+survives the deletion of its set."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ BMH = "baremetalhosts.metal3.io"
 IMAGE = "https://images.example.com/os.qcow2"
 OTHER = "https://images.example.com/os-2.qcow2"
 COLLECTED = 90
-"""The seconds for kube-controller-manager's garbage collector, which discovers kinds every 30 s."""
+"""The seconds that kube-controller-manager's garbage collector may need, because it discovers kinds
+every 30 s."""
 
 Object = dict[str, Any]
 
@@ -49,7 +50,7 @@ def _cordoned(story: Story, cluster: Running) -> str:
 
 
 def batch(image: str, **spec: Any) -> Object:
-    """Return the set."""
+    """Return the WorkloadSet of the batch, with this image."""
     template = {"metadata": {"labels": {"app": SET}}, "spec": {"image": {"url": image, "checksum": f"{image}.sha256sum"}}}
     return {
         "apiVersion": "workload.metal3.io/v1alpha1",

@@ -31,7 +31,7 @@ class Machine:
         )
 
     def until(self, wanted: str) -> list[Step]:
-        """Run it to the end of this step. Return the steps that it took.
+        """Run the scenario to the end of this step. Return the steps that it took.
 
         Raises AssertionError with the error output if it fails."""
         assert self._process.stdin is not None

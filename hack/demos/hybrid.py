@@ -1,5 +1,5 @@
-"""Run one cluster of servers and virtual machines: the same steps and the same view for both, and
-only a label that distinguishes them."""
+"""Demonstrate one cluster of servers and virtual machines: both take the same steps and have the
+same view, and only a label distinguishes them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _virtual_machines(story: Story, cluster: Running, machines: Machines) -> Non
     eventually(lambda: _class(cluster)["status"]["hosts"]["free"] == 2)
     story.show(cluster, ADMIN, "get", CLASSES)
     story.show(cluster, TENANT, "get", BMH, "-n", TENANT, "-L", KIND)
-    assert not cluster.items(OWNER, "virtualmachines", "-n", NAMESPACE), "no machine is made before somebody claims it"
+    assert not cluster.items(OWNER, "virtualmachines", "-n", NAMESPACE), "no machine exists before its host is claimed"
     story.checked("four hosts are free; the virtual machines do not exist yet")
 
 

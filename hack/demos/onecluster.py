@@ -1,5 +1,5 @@
-"""Run one cluster with real hosts, the operator that drives them, and two tenants whose machines
-use the gateway as their kube-apiserver."""
+"""Demonstrate one cluster with real hosts, the operator that drives them, and two tenants whose
+machines use the gateway as their kube-apiserver."""
 
 from __future__ import annotations
 

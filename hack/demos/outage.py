@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BMH, WORKLOADS = "baremetalhosts.metal3.io", "workloads.workload.metal3.io"
 NEW = "meanwhile"
 LOOKS = 60
-"""The number of checks of everything while the link is cut."""
+"""The number of times that everything is checked while the link is cut."""
 
 Object = dict[str, Any]
 
@@ -55,10 +55,10 @@ class Outage:
         self._until(begin + seconds / 2, stale)
         self._power(on=True)
         self.cluster.kubectl(TARGET, "create", "-n", self.namespace, "-f", "-", stdin=workload(NEW))
-        story.checked("in the middle: it is to be on after all, and a new Workload is made")
+        story.checked("in the middle: the machine is to be on after all, and a new Workload is created")
         self._until(begin + seconds, stale)
         self._power(on=False)
-        story.checked("shortly before the end: it is to be off")
+        story.checked("shortly before the end: the machine is to be off")
         eventually(self._told)
         story.checked("both Workloads say that the source does not answer, and that what is asked for is kept")
         assert self._real() == before, "nothing has reached the machines meanwhile"
@@ -81,7 +81,7 @@ class Outage:
         installed = [real["metadata"]["name"] for real in cluster.items(OWNER, BMH, "-n", "metal3") if "image" in real["spec"]]
         assert len(installed) == 2, f"two hosts run something: {installed}"
         eventually(lambda: all(self._synchronized(item) for item in cluster.items(TARGET, WORKLOADS, "-n", self.namespace)))
-        story.checked("what was asked for last is so, and nothing was done twice")
+        story.checked("the last requests are carried out, and nothing was done twice")
         self._power(on=True)
         eventually(lambda: self._workload(self.host)["status"]["phase"] == "Running")
         cluster.kubectl(TARGET, "delete", WORKLOADS, NEW, "-n", self.namespace, "--timeout=120s")

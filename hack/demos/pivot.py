@@ -1,5 +1,5 @@
-"""Demonstrate a pivot: a cluster's objects move to another management cluster, and its machines do
-not notice."""
+"""Demonstrate a pivot: a cluster's objects move to another management cluster, while its machines
+run on."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Pivot:
             self.cut_off(host)
             self.moved_back(host)
             assert set(witness.of(host)) == {("provisioned", "https://images.example.com/node.qcow2")}, witness.of(host)
-            story.checked(f"the real {host} was told nothing else, and was provisioned, at every moment since before the move")
+            story.checked(f"the real {host} kept its image and was provisioned at every moment since before the move")
         finally:
             witness.close()
         self.retired(host)
@@ -299,7 +299,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="hack/demo-pivot", description=__doc__)
     parser.add_argument("--outage", type=float, default=0.0, metavar="SECONDS", help="have the link drop everything for so long")
     outage = parser.parse_args().outage
-    story = Story("A pivot: only the workloads move, and the machines do not notice")
+    story = Story("A pivot: only the workloads move, and the machines run on")
     with tempfile.TemporaryDirectory(prefix="demo-pivot-") as folder:
         root = Path(folder) / "clusters"
         try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Simulation:
-    """The controllers of KubeVirt and CDI. While `hold` is set, they do nothing."""
+    """Simulates the controllers of KubeVirt and CDI. While `hold` is set, it does nothing."""
 
     def __init__(self, client: Client, *, namespace: str = "") -> None:
         self._client, self.hold = client, False

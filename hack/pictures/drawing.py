@@ -1,4 +1,4 @@
-"""Write diagrams as SVG, and find texts that touch something in the widest common font.
+"""Write diagrams as SVG, and find texts that overlap other parts in the widest common font.
 
 A diagram consists of boxes, groups around them, arrows with right angles, and labels. Colours
 follow the reader's light or dark mode.
@@ -113,7 +113,7 @@ class Text(NamedTuple):
 
 
 def width(text: str, size: int, *, bold: bool) -> float:
-    """Return about how wide the text is in the widest common font."""
+    """Return the approximate width of the text in the widest common font."""
     units = sum(280 if one in NARROW else 500 if one in MIDDLE else 810 if one in WIDE else 680 if one.isupper() else 556 for one in text)
     return units / 1000 * size * WIDEST * (BOLD if bold else 1)
 
@@ -139,8 +139,8 @@ def area(text: Text) -> Rect:
 
 
 def problems(picture: Picture) -> list[str]:
-    """Return what touches: texts and the edges around them, texts and lines, texts and texts, lines
-    and boxes."""
+    """Return a message for each overlap: of a text and an edge, a text and a line, two texts, or a
+    line and a box."""
     lines = [(text, area(text)) for part in picture.parts for text in texts(part)]
     boxes = [part for part in picture.parts if isinstance(part, Box | Group)]
     arrows = [part for part in picture.parts if isinstance(part, Arrow)]

@@ -69,7 +69,9 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--audit", choices=("on", "off"), default="on", help="off: the API server keeps no audit log")
     end = commands.add_parser("down", help="end everything that runs for a folder; its files stay")
     end.add_argument("dir", type=Path, help="the folder given to up")
-    again = commands.add_parser("restart", help="end one process and start it again as it was; its readiness is not waited for")
+    again = commands.add_parser(
+        "restart", help="end one process and start it again with the same arguments, without waiting for its readiness"
+    )
     again.add_argument("dir", type=Path, help="the folder given to up")
     again.add_argument("name", help="a name in DIR/processes.jsonl, such as apiserver, controllers or management-kube-apiserver")
     again.add_argument("--kill", action="store_true", help="by SIGKILL, as a crash")

@@ -26,7 +26,7 @@ BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class ApiError(Exception):
-    """The server answered with an error. `code` is the HTTP status."""
+    """Reports that the server answered with an error. `code` is the HTTP status."""
 
     def __init__(self, method: str, path: str, code: int, message: str) -> None:
         super().__init__(f"{method} {path}: {code} {message}")

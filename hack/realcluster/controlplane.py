@@ -81,7 +81,8 @@ async def start_cluster(
     """Start a kube-apiserver under `name`, write `<name>.kubeconfig` for its administrator, and
     wait until it is ready.
 
-    `audit`: what it records. Otherwise, one that aggregates records requests about secrets."""
+    `audit`: the audit policy and the log's file. Without it, a kube-apiserver that aggregates
+    records requests about secrets."""
     authority = pki.Authority(f"{name}-ca")
     ca = _write(folder.pki / f"{name}-ca.crt", authority.certificate)
     private, public = pki.signing_key()

@@ -22,7 +22,8 @@ READY_SECONDS = 60.0
 CLASSES = "/apis/workload.metal3.io/v1alpha1/workloadclasses"
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 ENDING_FLAGS = ("--shutdown-delay-duration", "--shutdown-idle-timeout")
-"""No load balancer is in front of the server here, and it ends before kube-apiserver."""
+"""The flags that are left out: no load balancer is in front of the server here, and it ends before
+kube-apiserver."""
 GATEWAY_FLAGS = ("--gateway-bind-address", "--gateway-port", "--gateway-tls-san")
 SERVER_FLAGS = (
     *GATEWAY_FLAGS,

@@ -25,7 +25,7 @@ KILL_SECONDS = 5.0
 
 
 class ProcessError(Exception):
-    """A process died, or a condition was not met in time.
+    """Reports that a process died, or that a condition was not met in time.
 
     The text states which one, and shows the end of its log."""
 

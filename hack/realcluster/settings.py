@@ -74,7 +74,7 @@ class Folder:
 
     @property
     def pki(self) -> Path:
-        """Certificates, keys and the processes' own kubeconfigs."""
+        """Return the folder of certificates, keys and the processes' own kubeconfigs."""
         return self.root / "pki"
 
     @property
@@ -89,12 +89,13 @@ class Folder:
 
     @property
     def audit(self) -> Path:
-        """Return the API server's audit log."""
+        """Return the path of the API server's audit log."""
         return self.root / "logs" / "apiserver-audit.jsonl"
 
     @property
     def secrets_audit(self) -> Path:
-        """Return kube-apiserver's audit log of what the controllers ask about secrets."""
+        """Return the path of kube-apiserver's audit log, which has the controllers' requests about
+        secrets."""
         return self.root / "logs" / "secrets-audit.jsonl"
 
     def tenant(self, name: str) -> Path:

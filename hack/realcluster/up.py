@@ -25,7 +25,7 @@ Say: TypeAlias = "Callable[[str], None]"
 
 
 def progress() -> Say:
-    """Return a function that prints lines to stderr with the seconds since now."""
+    """Return a function that prints lines to stderr, each with the seconds since this call."""
     begin = time.monotonic()
     return lambda line: print(f"[{time.monotonic() - begin:5.1f}s] {line}", file=sys.stderr, flush=True)
 
@@ -38,8 +38,8 @@ async def down(root: Path) -> list[str]:
 
 
 async def restart(folder: Folder, name: str, *, gently: bool) -> None:
-    """End one process of a running cluster, start it again as it was, and write its new pid to
-    cluster.json.
+    """End one process of a running cluster, start it again with the same arguments, and write its
+    new pid to cluster.json.
 
     Its readiness is not awaited."""
     old, new = await Processes(folder.root).restart(name, gently=gently)

@@ -12,7 +12,7 @@ SECTION = re.compile(r"^## \[(?P<version>[^\]]+)\][^\n]*\n(?P<text>.*?)(?=^## \[
 
 
 class MissingSection(Exception):
-    """The changelog does not describe the version. The message says what to add."""
+    """Reports that the changelog does not describe the version. The message says what to add."""
 
 
 def released(changelog: str, version: str) -> str:
