@@ -148,8 +148,8 @@ class Collection(Generic[T]):
     def _append(self, change: Change[T], size: int) -> None:
         """Add a change to the history.
 
-        Both states count towards its weight, because the previous one may be in no other change any
-        more."""
+        Both states count towards its weight, because no other change may refer to the previous
+        state."""
         item, previous = change.item, change.previous
         weight = size + self._weigh(item) + (0 if previous is None else self._weigh(previous))
         self._ring.append(change.revision, change, weight)

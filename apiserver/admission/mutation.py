@@ -1,8 +1,7 @@
-"""Apply the changes of a mutating webhook to an object, and contain those of all mutators.
+"""Apply the changes of a mutating webhook to an object, and limit the changes of all mutators.
 
-kube-apiserver lets webhooks and policies change anything, and then restores what a client may not
-write. So does this module.
-"""
+kube-apiserver lets webhooks and policies change anything, and then restores the fields that a
+client may not write. So does this module."""
 
 from __future__ import annotations
 
@@ -34,7 +33,7 @@ def patched(webhook: str, obj: dict[str, Any], patch: Any) -> dict[str, Any]:
 
 
 def defaulted(before: Attributes, new: dict[str, Any]) -> dict[str, Any]:
-    """Return the object of a write after one mutation, with defaults for what it lacks.
+    """Return the object of a write after one mutation, with defaults for missing fields.
 
     An invalid object is returned as it is, because a later mutation may correct it."""
     if before.new is None or before.subresource not in ("", "status"):

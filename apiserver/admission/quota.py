@@ -130,7 +130,8 @@ def quantity(text: object) -> int:
 
 
 def refusal(limit: Limit, used: int, counted: str, beside: int = 0) -> str:
-    """Return the refusal in kube-apiserver's words, followed by what is counted besides objects."""
+    """Return the refusal in kube-apiserver's words, followed by the number of hosts that count
+    besides objects."""
     asked, taken, most = (f"{counted}={number}" for number in (1, used + beside, limit.hard))
     words = f"exceeded quota: {limit.quota}, requested: {asked}, used: {taken}, limited: {most}"
     return f"{words}; {_BESIDE.format(beside)}" if beside else words

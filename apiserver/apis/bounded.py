@@ -93,8 +93,8 @@ def footprint(value: Any) -> int:
 def remembering(entries: int, characters: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Cache the latest results of a pure function, except for strings longer than `characters`.
 
-    The result, and what it refers to, must be no larger than the arguments, or have a bounded
-    size."""
+    The result, and the objects that it refers to, must be no larger than the arguments, or have a
+    bounded size."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         remembered = lru_cache(maxsize=entries)(function)

@@ -259,7 +259,7 @@ def _effective(location: Location, of: Location) -> int | None:
 def url_problem(url: str, class_spec: Mapping[str, Any] | None, who: str = CLASS) -> str | None:
     """Return the rule that the URL violates as a phrase, or None if it may be fetched.
 
-    Without a class, only what no class could allow is refused."""
+    Without a class, only URLs that no class could allow are refused."""
     try:
         location = parse(url)
     except BadURL as error:

@@ -1,8 +1,7 @@
-"""Define where a Workload's host may be, relative to failure domains and to other Workloads, and
-which Workloads get their hosts together.
+"""Define where a Workload's host may be, and which Workloads get their hosts together.
 
-Names and meanings are those of a Pod's topologySpreadConstraints and podAntiAffinity.
-"""
+Rules are relative to failure domains and to other Workloads. Names and meanings are those of a
+Pod's topologySpreadConstraints and podAntiAffinity."""
 
 from __future__ import annotations
 
@@ -87,7 +86,7 @@ class AntiAffinity(Model):
 
 
 class Placement(Model):
-    """Where the host may be. What is required comes first.
+    """Where the host may be. Required rules come first.
 
     Of the hosts that remain, preferred failure domains count before anti-affinity, this before the
     spread, and the size of the host last."""

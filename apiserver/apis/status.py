@@ -123,7 +123,7 @@ def already_exists(group: str, plural: str, name: str) -> ApiError:
 
 
 def conflict(group: str, plural: str, name: str, why: str) -> ApiError:
-    """Return a 409: another write came first, or what is requested is taken."""
+    """Return a 409: another write came first, or the requested object is taken."""
     message = f'Operation cannot be fulfilled on {_qualified(plural, group)} "{name}": {why}'
     return ApiError(409, "Conflict", message, details=_details(group, plural, name))
 

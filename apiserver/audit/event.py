@@ -43,7 +43,7 @@ class Sent:
 
 
 def noted(value: Any, level: int, *, omit_managed_fields: bool = False) -> Sent:
-    """Return what to record of a value that the request path has decoded.
+    """Return the part to record of a value that the request path has decoded.
 
     The value is encoded at once, because handlers may change it."""
     known = _known(value)

@@ -107,7 +107,7 @@ class Policy(_Model):
     omit_managed_fields: bool = False
 
     def recording(self, user: UserInfo | None, info: RequestInfo) -> Recording | None:
-        """Return what to record of the request, or None for nothing."""
+        """Return how to record the request, or None if it is not recorded."""
         rule = next((rule for rule in self.rules if rule.match(user, info)), None)
         if rule is None or rule.level == "None":
             return None

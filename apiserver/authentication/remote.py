@@ -23,7 +23,7 @@ def client_of(address: str) -> str:
 
 
 def remote(http: web.BaseRequest) -> str:
-    """Return the address that sent the request, "" if it is not known any more."""
+    """Return the address that sent the request, "" if it is no longer known."""
     transport = http.transport
     peer = transport.get_extra_info("peername") if transport is not None else None
     return str(peer[0]) if peer else ""

@@ -300,7 +300,7 @@ class _Compiler:
 
 
 class _Elements:
-    """The loops of macros. Each turn costs what cel-go's comprehension costs."""
+    """The loops of macros. Each turn costs as much as in cel-go's comprehension."""
 
     def __init__(self, over: Step, places: list[int]) -> None:
         self._over, self._places = over, places

@@ -1,4 +1,4 @@
-"""Define CEL's values: Python's own for those of JSON, and classes for the others.
+"""Define CEL's values: Python's own values for JSON's, and classes for the others.
 
 A list, a map, a string, a boolean, null, an int and a double are Python's. Nothing here changes a
 value in place, because the objects of a request are shared.

@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A backup, what is in it as text and by name, and the backups that were deleted for it."""
+    """A backup, its content as text and by name, and the backups that were deleted for it."""
 
     file: Path | None
     text: str

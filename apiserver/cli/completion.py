@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Prints a script that lets a shell complete commands, options, and the names of hosts, Workloads, classes and namespaces of the "
         "cluster. Load it where the shell starts: `source <(metal3-workloads completion bash)` in ~/.bashrc, the same with zsh in ~/.zshrc "
-        "behind compinit, and `metal3-workloads completion fish | source` in ~/.config/fish/config.fish. kubectl's own completion needs no "
+        "after compinit, and `metal3-workloads completion fish | source` in ~/.config/fish/config.fish. kubectl's own completion needs no "
         "script: it asks kubectl_complete-metal3, if that is on the PATH."
     )
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")

@@ -1,6 +1,6 @@
 """Write the log of all parts to stderr, as text or as JSON, with times in UTC.
 
-Messages repeat what users and other servers wrote. In both forms, nothing in them can end the line,
+Messages quote text of users and other servers. In both forms, nothing in them can end the line,
 look like another record or control a terminal, and they are cut to MOST characters. A line of JSON
 has the keys `ts`, `level`, `logger` and `msg`, and `exception` with a traceback. It is ASCII.
 
@@ -20,7 +20,8 @@ from apiserver.client.text import printable
 MOST = 4096
 BURST, SECONDS = 20, 5.0
 LIMITED = ("apiserver.", "storage.")
-"""The loggers whose warnings are limited. What controllers log is bounded by their writes."""
+"""The loggers whose warnings are limited. The messages of controllers are bounded by the number of
+their writes."""
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
 

@@ -93,7 +93,8 @@ class MetricsServer:
             raise UsageError(f"--metrics-port {self._port} of {self._host} cannot be used: {error.strerror or error}") from None
 
     def _tls(self) -> tuple[ServerTls, Callable[[], Awaitable[None]]]:
-        """Return the TLS configuration, and what keeps its certificate valid until cancelled."""
+        """Return the TLS configuration, and the task that keeps its certificate valid until
+        cancelled."""
         certificate: FileCertificate | SelfMade
         try:
             if self._files is not None:

@@ -1,4 +1,4 @@
-"""Show the progress of a long command: lines, and a bar of what is done on a terminal.
+"""Show the progress of a long command: lines, and a progress bar on a terminal.
 
 With `-o json`, stdout gets the result alone, and the lines go to stderr."""
 

@@ -65,6 +65,6 @@ def sqlite_path(url: str, flag: str = "--storage") -> Path:
 
 
 def _shown(url: str) -> str:
-    """Return the URL without what may contain passwords."""
+    """Return the URL without the parts that may contain passwords."""
     scheme, separator, _ = url.partition("://")
     return f"{scheme}://…" if separator else "(no URL)"

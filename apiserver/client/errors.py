@@ -6,9 +6,8 @@
         +-- Unconnected          nothing was sent, because there was no connection
     BadConfig                    the kubeconfig cannot be used; the message says what is wrong
 
-Messages come from the server's Status and may quote what was sent. Log them for the operator, and
-never show them to a tenant.
-"""
+Messages come from the server's Status and may quote the request. Log them for the operator, and
+never show them to a tenant."""
 
 from __future__ import annotations
 

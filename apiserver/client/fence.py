@@ -21,7 +21,8 @@ from apiserver.client.errors import ApiException
 
 
 class Fenced(ApiException):
-    """The write was not sent, because this replica is not the leader any more, or cannot know it.
+    """The write was not sent, because this replica no longer leads, or cannot know whether it
+    leads.
 
     The status is 0."""
 

@@ -37,8 +37,8 @@ class Tracer(Protocol):
     def serving(self, name: str, parent: str, *, trusted: bool, attributes: Mapping[str, str]) -> AbstractContextManager[Span]:
         """Run the handling of a request as a span.
 
-        `parent` is the header of the caller. An untrusted caller's span is linked, so that it does
-        not decide what is sampled."""
+        `parent` is the header of the caller. An untrusted caller's span is only linked, so that the
+        caller does not control sampling."""
 
     def finished(self, name: str, seconds: float, *, failed: bool, attributes: Mapping[str, str]) -> None:
         """Add a span that has just ended."""

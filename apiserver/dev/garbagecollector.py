@@ -52,7 +52,7 @@ class GarbageCollector:
         return owned or event.key.startswith(self._owners.resource.prefix)
 
     async def sweep(self) -> None:
-        """Look at every owner that is being deleted, and at every object with an owner."""
+        """Examine every owner that is being deleted, and every object with an owner."""
         owned = [entry for entry in self._dependents.collection.range() if OWNED in entry.json]
         owners = {obj["metadata"]["uid"]: obj for obj in (entry.object() for entry in self._owners.collection.range())}
         dependents: dict[str, list[Entry]] = {}

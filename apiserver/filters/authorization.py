@@ -43,7 +43,7 @@ class Authorizer(Protocol):
 class PrivilegedGroup:
     """Allows everything to system:masters, without asking another server.
 
-    Such users can repair what other authorizers depend on."""
+    Such users can repair the components that other authorizers depend on."""
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
         """Return the decision. See Authorizer."""

@@ -52,7 +52,7 @@ def _answer(error: Exception, call: Call) -> web.StreamResponse:
 
 
 def _log(error: Exception, call: Call) -> None:
-    """Log an error with its traceback, or in one line if the storage has said what is wrong."""
+    """Log an error with its traceback, or in one line if it is the storage's own error."""
     request = call.audit_id, call.http.method, call.info.path
     if isinstance(error, StorageError):
         log.error("audit ID %s: %s %s failed: %s", *request, error)

@@ -70,7 +70,7 @@ class FairQueue(Generic[T]):
         self.offer(flow)
 
     def remove(self, flow: Flow[T], item: T) -> None:
-        """Remove an item that does not wait any more."""
+        """Remove an item that no longer waits."""
         flow.waiting.remove(item)
         self.length -= 1
 
@@ -170,8 +170,7 @@ class QueueSet:
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
-        """Release the seats of a request that is done, stops waiting, or does not need them any
-        more.
+        """Release the seats of a request that is done, stops waiting, or no longer needs them.
 
         Calling this again has no effect."""
         if ticket.left:

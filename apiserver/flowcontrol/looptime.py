@@ -3,7 +3,7 @@
 A request is driven step by step, from one suspension to the next, and each step is measured. In
 each round of the loop, the flows whose requests can continue share a millisecond, the flow with the
 least use first. Others wait for a later round. So a request of a flow with little use waits for one
-round, whatever the number and cost of other flows' requests. The CPU time of the thread is
+round, regardless of the number and cost of other flows' requests. The CPU time of the thread is
 measured: no flow is charged for time in which the machine did something else."""
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ otherwise wait for a long step in each of these rounds. A round without work tak
 ARRIVAL, LONGEST = 2, 6
 """The number of rounds without sharing after a request has arrived, whose flow is not known yet.
 
-LONGEST is the highest number of such rounds in a row, whatever arrives. In the first round, the
-connection notices the request; in the second, the request begins."""
+LONGEST is the highest number of such rounds in a row, however many requests arrive. In the first
+round, the connection notices the request; in the second, the request begins."""
 SLACK = 0.001
 """The seconds by which a flow may exceed its share and still continue at once."""
 LEAST = 0.00002

@@ -97,7 +97,8 @@ def _document(method: str, parts: list[str], groups: tuple[str, str]) -> str:
 
 
 def _in_group(parts: list[str], info: RequestInfo, group: str, kinds: Collection[str]) -> Target:
-    """Return the target of a request for the view's group, in whatever case it is written."""
+    """Return the target of a request for the view's group, which may be written in upper or lower
+    case."""
     known = parts[1] == group and info.is_resource and RESOURCE.fullmatch(info.resource)
     if not known or info.resource in (*SPECIAL, NAMESPACES, *kinds):
         return Target(Part.VIEW, info)

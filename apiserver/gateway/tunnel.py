@@ -23,7 +23,7 @@ BUFFER = 64 * 1024
 
 
 class _Switched(web.StreamResponse):
-    """The answer 101, after which the connection is not HTTP any more."""
+    """The answer 101, after which the connection is no longer HTTP."""
 
     _length_check = False
 

@@ -135,7 +135,7 @@ class Upstream:
     async def _reload(self, error: Exception) -> None:
         """Read the configuration again, because the authority or the address may have changed.
 
-        Running requests go on."""
+        Running requests continue."""
         async with self._loading:
             if asyncio.get_running_loop().time() - self._loaded_at < RELOAD_AT_MOST_EVERY:
                 return

@@ -54,9 +54,9 @@ async def fresh(scope: Scope, verb: str, query: Mapping[str, str]) -> None:
     """Wait until the state is as fresh as the request requires. Raises ApiError (504) after
     Timings.future.
 
-    A write decides by current data, including what another replica has just acknowledged. A read
-    without resourceVersion is linearizable. With resourceVersion 0 it takes any state, and with
-    another one any state that is not older."""
+    A write decides by current data, including writes that another replica has just acknowledged. A
+    read without resourceVersion is linearizable. With resourceVersion 0 it takes any state, and
+    with another one any state that is not older."""
     cache, revision = scope.registry.cache, _revision(verb, query)
     if revision is None or verb not in READS:
         await cache.confirm()

@@ -247,7 +247,7 @@ class BareMetalHostViewStrategy(Strategy):
     async def _changed_workload(self, context: Context, current: Entry, update: ViewUpdate) -> dict[str, Any]:
         """Return the Workload after the write.
 
-        It is what the Workload's own registry would store for the same change and deletion."""
+        The result equals the object that the Workload's own registry would store for this write."""
         workloads, old = self.claims.workloads, current.object()
         changed = await workloads.admit_change(context, current, old, _with_spec(old, update.changes)) if update.changes else old
         if update.action != "release":

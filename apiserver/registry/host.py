@@ -113,7 +113,7 @@ class HostStrategy(Strategy):
         return new
 
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
-        """Keep the server's fields, and update what follows from a cleared claim."""
+        """Keep the server's fields, and update the fields that depend on a cleared claim."""
         new = _with_history(super().prepare_update(context, old, new, subresource), (old.get("status") or {}).get("history"))
         spec = new.get("spec")
         if isinstance(spec, dict):
@@ -139,7 +139,7 @@ class HostStrategy(Strategy):
         return _with_history(new, history.continued(old, new, workload, how, now()))
 
     def _may_retain(self, host: dict[str, Any], workload: dict[str, Any] | None) -> bool:
-        """Return whether the class lets the Workload keep what runs on the host."""
+        """Return whether the class allows the Workload's reclaimPolicy."""
         class_ = self.claims.classes.find("", host["spec"]["className"])
         return workload is not None and (class_ is None or retain_problem(workload["spec"], class_.object()["spec"]) is None)
 
@@ -229,7 +229,7 @@ class HostStrategy(Strategy):
 def _labelled(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
     """Return the Host with the labels of its report and of its class. Other labels stay.
 
-    A label that was reported before, but is not reported any more, is removed."""
+    A label that was reported before, but no longer is, is removed."""
     labels = new["metadata"].get("labels") or {}
     before, after = (_reported_labels(host) if host is not None else {} for host in (old, new))
     wanted = {key: value for key, value in labels.items() if key in after or before.get(key) != value} | after
@@ -246,7 +246,7 @@ def _reported_labels(host: dict[str, Any]) -> dict[str, str]:
 
 
 def _with_history(host: dict[str, Any], claims: list[dict[str, Any]] | None) -> dict[str, Any]:
-    """Return the Host with this history, whatever its writer sent."""
+    """Return the Host with this history in place of the one that its writer sent."""
     status = {} if host.get("status") is None else host["status"]
     if not isinstance(status, dict) or status.get("history") == (claims or None):
         return host

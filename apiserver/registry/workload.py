@@ -166,7 +166,7 @@ class WorkloadStrategy(Strategy):
     def _has_host(self, old: dict[str, Any]) -> bool:
         """Return whether a host was chosen.
 
-        A concurrent binding makes this write start again with what the binding wrote."""
+        A concurrent binding makes this write start again from the state that the binding wrote."""
         return "host" in (old.get("status") or {}) or self.claims.host_of_workload(old) is not None
 
     def _drops_release(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -402,5 +402,5 @@ class WorkloadRegistry(Registry):
 
 
 def success() -> dict[str, Any]:
-    """Return the answer of an action without its own object, as pods/binding does."""
+    """Return the answer of an action that has no object, as pods/binding does."""
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

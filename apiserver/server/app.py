@@ -97,8 +97,8 @@ class Config:
 
     drain_seconds: the time for running requests to end when stopping.
 
-    auditor, audit_log: what is recorded of requests, and where; the App starts and closes the log.
-    None for no audit.
+    auditor, audit_log: the audit policy, and the log for its records, which the App starts and
+    closes. None for no audit.
 
     collectors: more metrics of this process.
 
@@ -229,7 +229,7 @@ class App:
             await asyncio.to_thread(self._config.audit_log.close)
 
     async def _wind_down(self) -> None:
-        """Continue to serve until no client can send a request any more.
+        """Continue to serve until no client can send another request.
 
         After the delay, load balancers send no new connections. Each connection in use closes with
         an answer, and each watch closes its own. Clients close those that they do not use."""

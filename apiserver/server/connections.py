@@ -41,7 +41,7 @@ IDLE_SECONDS = 120.0
 Go's clients close a connection that was unused for 90 s. So clients close, and no request meets a
 closing connection."""
 WRITE_SECONDS = 45.0
-"""The seconds in which a client must read some of what waits for it, while writing is paused.
+"""The seconds in which a client must read some of the waiting bytes, while writing is paused.
 
 A watch has a shorter time for each piece (Timings.slow), so this one never ends it first."""
 SLOWEST = 1024
@@ -54,7 +54,7 @@ BYTES_ACKED, BYTES_ACKED_OFFSET = struct.Struct("=Q"), 120
 MAX_CONNECTIONS, FEW = 8192, 64
 """The largest numbers of connections of the API's port, and of a port for probes or metrics."""
 SWITCHING = 101
-"""The status after which a connection is not HTTP any more."""
+"""The status after which a connection is no longer HTTP."""
 MAX_LINE = 16 * 1024
 """The largest size in bytes of the request line, enough for a label selector with hundreds of
 values."""
@@ -146,7 +146,7 @@ class Connection(RequestHandler):
         return finished
 
     def abort(self) -> None:
-        """Close the connection without sending what waits for its client."""
+        """Close the connection without sending the bytes that wait for its client."""
         if self._wire is not None:
             self._wire.abort()
 

@@ -1,11 +1,11 @@
 """Check whether kube-apiserver passes this server's groups on to it, and report what to do if not.
 
 If a group has a CustomResourceDefinition, kube-aggregator keeps the group's APIService for itself,
-whatever is applied. Tenants then see the objects of that definition, or nothing, while this server
-runs. The same holds while kube-apiserver cannot reach this server, which the APIService's condition
-Available says. So the server reports both in its log, in /readyz?verbose and in a metric. It stays
-ready, because its other group is served, and a definition that is added later must not end that.
-"""
+regardless of applied manifests. Tenants then see the objects of that definition, or nothing, while
+this server runs. The same holds while kube-apiserver cannot reach this server, which the
+APIService's condition Available says. So the server reports both in its log, in /readyz?verbose and
+in a metric. It stays ready, because its other group is served, and a definition that is added later
+must not end that."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def _unavailable(found: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _unavailable_text(condition: dict[str, Any]) -> str:
-    """Return what an unavailable APIService means and what to do.
+    """Return the effect of an unavailable APIService, and the remedy.
 
     The condition's message has addresses, and everyone may read /readyz: it is left out."""
     reason, message = str(condition.get("reason") or "no reason"), str(condition.get("message") or "")

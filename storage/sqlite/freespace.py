@@ -1,10 +1,11 @@
 """Measure how much a database may still grow, and reserve the last part for deletions.
 
-The room is what the database's own limit and the disk leave. A commit that makes the stored data
-larger is refused before the file is full. A commit that replaces a value by one of about the same
-size takes room until history is compacted. A deletion frees room. Replacements and deletions may
-use the reserve, so that a full store can be emptied through the API. Replacements leave the last
-part of the reserve to releases. Without it, a release could fail until history is compacted.
+The database's own limit and the free space of its disk bound the room. A commit that makes the
+stored data larger is refused before the file is full. A commit that replaces a value by one of
+about the same size takes room until history is compacted. A deletion frees room. Replacements and
+deletions may use the reserve, so that a full store can be emptied through the API. Replacements
+leave the last part of the reserve to releases. Without it, a release could fail until history is
+compacted.
 
 A client's write never grows into the reserve, however small it is: a tenant could exhaust the
 reserve with many small writes. The consequences of clients' writes may use half of the reserve, but

@@ -163,8 +163,8 @@ def replaced_files(path: Path) -> list[Path]:
 def discard_replaced(path: Path) -> list[Path]:
     """Delete the databases that restores of `path` have set aside, and return them.
 
-    Raises Unavailable if there is no database at `path`, because one of the deleted ones would be
-    the last."""
+    Raises Unavailable if there is no database at `path`, because one of the deleted databases would
+    be the last."""
     with _errors(path, path):
         if not path.is_file():
             raise Unavailable(f"{path}: there is no database here, so nothing that was set aside is deleted: restore a backup first")

@@ -14,7 +14,7 @@ class Retention:
 
     Every `interval` seconds, history older than `seconds` is compacted. The last `least` revisions
     always stay, and at most the last `most` revisions do. History beyond `size` bytes is compacted
-    at once, whatever its age. With `interval` 0, nothing is compacted automatically."""
+    at once, regardless of its age. With `interval` 0, nothing is compacted automatically."""
 
     seconds: float = 300.0
     least: int = 1_000

@@ -23,8 +23,8 @@ _SET_LIVE = "INSERT INTO live (key, id) VALUES (?, ?) ON CONFLICT (key) DO UPDAT
 _UNSET_LIVE = "DELETE FROM live WHERE key = ?"
 _LIST = """SELECT live.key, changes.value, live.id FROM live JOIN changes USING (id)
     WHERE live.key >= :low AND live.key < :end ORDER BY live.key LIMIT :limit"""
-# The latest change of each key up to :at. The index order makes a page cost what is on it, not what
-# follows it.
+# The latest change of each key up to :at. With the index order, the cost of a page depends on its
+# own rows, not on the rows that follow.
 _LIST_AT = """SELECT key, value, id FROM changes INDEXED BY changes_by_key
     WHERE key >= :low AND key < :end AND id <= :at AND value IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM changes AS newer INDEXED BY changes_by_key WHERE newer.key = changes.key AND newer.id > changes.id AND newer.id <= :at

@@ -216,7 +216,7 @@ class SQLiteStore(Store):
                     _log.warning("Compaction of %s waits for the next time: %s", self.path, error)
 
     def _open(self) -> None:
-        path = self.path.resolve()  # one file has one lock, whatever name it is opened by
+        path = self.path.resolve()  # one file has one lock, under every name by which it is opened
         try:
             self._lock = FileLock(path.with_name(path.name + ".lock"))
             self._lock.acquire(str(path))

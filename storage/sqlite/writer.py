@@ -163,8 +163,8 @@ class Writer:
         return commits, False
 
     def _prepared(self, commits: list[_Commit], large: bool) -> Callable[[], Callable[[], None]]:
-        """Return the job that makes the commits durable, after doing on the loop what can be done
-        there."""
+        """Return the job that makes the commits durable, after running their statements on the loop
+        if they are small."""
         operations = [commit.operations for commit in commits]
         group = None if large else self._transactions.start(operations)
         job = partial(self._transactions.apply, operations) if group is None else partial(self._transactions.finish, operations, group)

@@ -45,7 +45,7 @@ def _namespace(namespace: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def authorizers(attributes: Attributes, decisions: Mapping[Question, Decision]) -> dict[str, Any]:
-    """Return the authorizer of the request's user, and the one that asks about its object."""
+    """Return the authorizer of the request's user, and its check of the written object."""
     resource = attributes.resource
     question = Question(
         ("", ""),

@@ -143,7 +143,7 @@ class _Variables(Fields):
 def matched(conditions: Named, variables: Mapping[str, Any], pace: Callable[[int], None], composed: Named = ()) -> Match:
     """Return whether the matchConditions of a webhook or a policy exclude the write.
 
-    A false condition decides, whatever the others are."""
+    A false condition decides, even if others fail."""
     began = time.perf_counter()
     excluded, error = _matched(conditions, {**variables, "namespaceObject": None}, pace, composed) if conditions else (False, "")
     return Match(excluded, error, time.perf_counter() - began)

@@ -84,5 +84,6 @@ class EvaluationMetrics(Collector):
             self._failures.labels(*labels).inc()
 
     def failed(self, name: str, kind: str, *, closed: bool) -> None:
-        """Count a policy or a webhook that could not be evaluated, and what its failurePolicy does."""
+        """Count a policy or a webhook that could not be evaluated, and the effect of its
+        failurePolicy."""
         self._unevaluated.labels(name, kind, "Fail" if closed else "Ignore").inc()

@@ -62,7 +62,8 @@ def _operation(value: Any, json: _Json) -> dict[str, Any]:
 def _check_names(value: StructValue) -> None:
     """Raise Unchangeable for wrong names.
 
-    The value was converted before: one with shared parts may take exponential time to walk."""
+    The value must have been converted before: a value with shared parts may take exponential time
+    to walk."""
     errors = list(_wrong_names(value, [value.name]))
     if errors:
         raise Unchangeable("type mismatch: " + "\n".join(errors))

@@ -63,8 +63,8 @@ class OpenAPI:
         return self._v2.respond(call, Form())
 
     async def _serve_index(self, call: Call) -> web.StreamResponse:
-        # JSON whatever the client accepts: kube-apiserver too answers clients that prefer protobuf
-        # like this.
+        # The answer is JSON for every client. kube-apiserver, too, answers clients that prefer
+        # protobuf like this.
         return self._index.respond(call, Form())
 
     def _serve_v3(self, path: str) -> Handler:

@@ -1,8 +1,7 @@
 """Generate the OpenAPI documents of resources, versions 2.0 and 3.0.
 
-They contain what Kubernetes' clients and its aggregator read. Both versions are generated from the
-same neutral schemas and operations, in which a reference is {"$ref": "@name"}.
-"""
+They contain the parts that Kubernetes' clients and its aggregator read. Both versions are generated
+from the same neutral schemas and operations, in which a reference is {"$ref": "@name"}."""
 
 from __future__ import annotations
 

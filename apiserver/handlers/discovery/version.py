@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call, Handler
 
 KUBERNETES = ("1", "36")
-"""The Kubernetes release whose protocol this server follows. Clients decide by it what to
-request."""
+"""The Kubernetes release whose protocol this server follows. Clients choose their requests by
+it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ SHOWN = 512
 SLICE = 16 * 1024
 """The number of bytes that one step searches for some that are not UTF-8."""
 EXACT = 2.0**53
-"""The limit up to which every integer has its own float."""
+"""The limit up to which every integer has a float of its own."""
 SMALLEST, LARGEST = -(2**63), 2**64 - 1
 """The range of integers that can be encoded."""
 
@@ -186,7 +186,7 @@ def _parts(body: bytes) -> Iterator[bytes]:
     start = 0
     while start < len(body):
         end = start + SLICE
-        # a character has at most three bytes behind its first one
+        # a character has at most three bytes after its first one
         begins = (before for before in range(end, end - 4, -1) if before >= len(body) or body[before] & 0xC0 != 0x80)
         end = next(begins, end)
         yield body[start:end]
@@ -344,7 +344,7 @@ def _check(value: Any) -> None:
 def _unique(body: bytes, value: Any) -> bool:
     """Return whether a JSON body has no duplicate key.
 
-    Then its value encodes to the same bytes, or to as many keys."""
+    Then its value encodes to the same bytes, or has as many keys as the body."""
     return orjson.dumps(value) == body or outside(body).count(b":") == _members(value)
 
 
@@ -357,7 +357,7 @@ def _members(value: Any) -> int:
 def _doubled(body: bytes) -> tuple[str, ...]:
     """Return a message for each duplicate key of a JSON body."""
     if body.count(b"\\") > CHEAP:
-        # to find the key among so many escapes would be slow
+        # finding the key among this many escapes would be slow
         return ("duplicate field: some object of the body has a key twice",)
     doubled: list[tuple[dict[str, Any], list[str]]] = []
 

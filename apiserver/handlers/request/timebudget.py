@@ -65,7 +65,7 @@ class Turns:
     async def next(self) -> None:
         """Wait until the caller has its next turn."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # waiters of another event loop are never served any more
+        if loop is not self._loop:  # waiters of another event loop are no longer served
             self._loop = loop
             self._waiting.clear()
         future = loop.create_future()
@@ -99,8 +99,8 @@ class Turn:
     async def over(self) -> None:
         """Return at once while the turn lasts; otherwise wait for the next turn.
 
-        Call this wherever the work can be interrupted. A turn ends by the clock, whatever was done
-        or awaited."""
+        Call this wherever the work can be interrupted. A turn ends by the clock, even if the work
+        awaited something else in between."""
         if time.perf_counter() >= self._ends:
             await self.leave()
 

@@ -177,7 +177,7 @@ class Frames:
 def transition(change: Change[Entry], selector: Selector) -> tuple[bytes, Entry] | None:
     """Return the event that a watch with this selector sees for a change, or None.
 
-    An object that is not selected any more is DELETED for the watch, in its last selected state, at
+    An object that is no longer selected is DELETED for the watch, in its last selected state, at
     the change's revision."""
     previous = change.previous
     before = previous is not None and (not selector or selector.matches(previous))

@@ -1,10 +1,9 @@
 """Bound the bytes that clients of watches have not read, so that slow readers take no memory from
 others.
 
-A client has some seconds to read what was written (see handlers.watch). While all unread bytes
+A client has some seconds to read the written bytes (see handlers.watch). While all unread bytes
 exceed the bound, the user with most of them loses the connection that has waited longest. Use it on
-one event loop.
-"""
+one event loop."""
 
 from __future__ import annotations
 

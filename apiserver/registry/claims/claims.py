@@ -68,7 +68,7 @@ class Claims:
         return None
 
     def workload_of_host(self, host: dict[str, Any]) -> Entry | None:
-        """Return the Workload that has the host, or None if it does not exist any more."""
+        """Return the Workload that has the host, or None if it no longer exists."""
         claim = host["spec"].get("claimRef")
         entry = self.workloads.find(claim["namespace"], claim["name"]) if claim else None
         return entry if entry is not None and entry.fields[".uid"] == claim["uid"] else None
@@ -346,7 +346,7 @@ def unbound(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_health(status: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the conditions without the one that is about a host."""
+    """Return the conditions without Healthy, which describes a host."""
     return [item for item in status.get("conditions") or () if item["type"] != HEALTHY]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from apiserver.apis.hostconditions import AVAILABLE, HEALTHY, MANAGEABLE, PROGRESSING, PROVISIONED, READY, TYPES, derived
 
 OF_TENANTS = (AVAILABLE, PROGRESSING, PROVISIONED, READY)
-"""The conditions that change with what a tenant does."""
+"""The conditions that depend on a tenant's actions."""
 UNSEEN = 0
 """The observedGeneration, in a report and until `complete`, of a condition that may be about an
 earlier spec."""

@@ -42,7 +42,7 @@ def continued(old: Mapping[str, Any], new: Mapping[str, Any], workload: Mapping[
     """Return the history of the Host `new`, which is about to replace `old`.
 
     `workload` is the Workload that has the host in `old`, if it exists. `ends` is the outcome of
-    the claim if `new` does not have it any more."""
+    the claim if `new` no longer has it."""
     claim, status = old["spec"].get("claimRef"), new.get("status") or {}
     if claim is None:
         history = list((old.get("status") or {}).get("history") or ())

@@ -2,7 +2,7 @@
 
 The lease begins with the binding, by the server's clock. Its length is that of the Workload, or
 else that of its class, and never more than the class's maximum. A Workload without either has no
-lease. A machine that is taken over as it runs has one only if the Workload itself says so.
+lease. A machine that is adopted as it runs has a lease only if the Workload itself asks for one.
 """
 
 from __future__ import annotations

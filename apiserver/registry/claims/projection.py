@@ -171,8 +171,8 @@ _STOLEN = {
 }
 """The fields of a view whose claimant has lost the host.
 
-The state is `available`, because what runs there is not the claimant's. The claimant must not
-mistake it for its own, and may release the host at once."""
+The state is `available`, because the system that runs there is not the claimant's. The claimant
+must not mistake it for its own, and may release the host at once."""
 
 
 def is_stolen(workload: dict[str, Any] | None) -> bool:

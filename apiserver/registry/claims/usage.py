@@ -1,9 +1,8 @@
 """Count the machines that a namespace keeps from others, by class, with their CPUs and memory.
 
 A Workload with a host counts as that host, however small its requirements are. A Workload without a
-host counts as what it requires. A host that the namespace keeps without a Workload counts as well
-(see charge). Everything is counted from what is stored, so no count can be lost or be wrong for
-long.
+host counts as its requirements. A host that the namespace keeps without a Workload counts as well
+(see charge). All counts are computed from stored objects, so none can be lost or be wrong for long.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ MOST = 2**63 - 1
 
 
 def is_counted(name: str) -> bool:
-    """Return whether a quota's name for an amount is one that this module counts."""
+    """Return whether this module counts the resource of this name in a quota."""
     prefix, _, resource = name.rpartition("/")
     return resource in RESOURCES and (prefix == ALL or (prefix.endswith(OF_CLASS) and prefix != OF_CLASS))
 

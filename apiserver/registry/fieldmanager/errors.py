@@ -33,7 +33,7 @@ class SchemaMismatch(FieldsError):
 
 
 class ApplyRefused(FieldsError):
-    """The request is wrong, whatever is stored: a 400 with this text."""
+    """The request is wrong, regardless of the stored object: a 400 with this text."""
 
 
 class ApplyConflict(FieldsError):

@@ -101,7 +101,7 @@ def _created(schema: Type, new: Object, identity: Identity, now: str, reset: Fie
 
 
 def _updated(schema: Type, live: Object, new: Object, managers: Managers, identity: Identity, now: str, reset: FieldSet) -> Managers:
-    """Return the managers after an update by `identity`, which owns what it changed.
+    """Return the managers after an update by `identity`, which owns the fields that it changed.
 
     Returns the same dict if no tracked field changed."""
     changes = compare(schema, _untracked(live), _untracked(new)).without(reset)

@@ -48,8 +48,7 @@ class Identity(NamedTuple):
 
     @property
     def applied(self) -> bool:
-        """Return whether this is an applier, which gives up fields by not applying them any
-        more."""
+        """Return whether this is an applier, which gives up fields by no longer applying them."""
         return self.operation == "Apply"
 
     def sort_text(self) -> str:
@@ -83,7 +82,7 @@ def is_reset(value: object) -> bool:
 def decode(entries: object, api_version: str) -> Managers:
     """Return the managers of a stored object.
 
-    Entries of other API versions are dropped, because such a version does not exist any more."""
+    Entries of other API versions are dropped, because such versions no longer exist."""
     found: Managers = {}
     for entry in entries if isinstance(entries, list) else ():
         if entry.get("apiVersion") == api_version:

@@ -1,4 +1,4 @@
-"""Remove the fields that an applier gives up by not applying them any more.
+"""Remove the fields that an applier gives up by no longer applying them.
 
 The rules are those of structured-merge-diff's merge/update.go. A field is removed if its applier
 applied it last time but not now, and no other manager owns it. A field without an owner stays, even
@@ -35,6 +35,6 @@ def prune(type_: Type, merged: dict[str, Any], last: FieldSet, current: FieldSet
         return everything - named_fields(type_, to_field_set(type_, pruned))
 
     pruned = remove_items(type_, merged, last)
-    # Restore what others own, and then what the applier did not own either.
+    # Restore the fields that others own, and then those that the applier did not own either.
     pruned = remove_items(type_, merged, gone(pruned) - managed)
     return remove_items(type_, merged, gone(pruned) & last, nulls=False)

@@ -26,7 +26,7 @@ revisions."""
 RESERVED = 128 * 1024
 """The additional bytes for writes that follow from those of clients.
 
-The additional number of values is a tenth of what clients may write."""
+The additional number of values is a tenth of the clients' limit."""
 TOGETHER = 1280 * 1024
 """The largest size in bytes of all objects that change in one commit.
 

@@ -84,7 +84,7 @@ class RecentWrites:
         self._recent_writes.put(key, (value, known), len(key) + len(value) + OVERHEAD + EACH * (len(known.labels) + len(known.fields)))
 
     def take(self, key: str, value: bytes) -> EntryParts | None:
-        """Return and remove what was kept for exactly these bytes, or None."""
+        """Return and remove the parts that were kept for exactly these bytes, or None."""
         found = self._recent_writes.get(key)
         if found is None or found[0] != value:
             return None

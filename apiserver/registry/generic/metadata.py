@@ -169,7 +169,7 @@ def type_problem(metadata: dict[str, Any]) -> str | None:
 
 
 def _first(field: str, value: object) -> object:
-    """Return at most as many items of a list as LIMITS allow.
+    """Return the first items of a list, as many as LIMITS allow.
 
     Each error about an item costs the model 10 µs, and a longer list is refused later anyway."""
     return value[: LIMITS[field]] if field in LIMITS and isinstance(value, list) else value

@@ -27,6 +27,6 @@ def seated(leave: Callable[[], None]) -> Iterator[None]:
 
 
 def leave_seat() -> None:
-    """Give the seat back before a long wait. Does nothing if the request has no seat any more."""
+    """Give the seat back before a long wait. Does nothing if the request no longer has a seat."""
     if (leave := _leave.get()) is not None:
         leave()

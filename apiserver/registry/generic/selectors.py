@@ -77,7 +77,8 @@ class LabelSelector:
 
     @classmethod
     def parse(cls, text: str) -> LabelSelector:
-        """Parse the labelSelector parameter. Raises ApiError (400) that says what was expected."""
+        """Parse the labelSelector parameter. Raises ApiError (400), which names the expected
+        token."""
         return cls(tuple(_Parser(text).requirements()))
 
     def matches(self, labels: Mapping[str, str]) -> bool:

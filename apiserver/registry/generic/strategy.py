@@ -40,7 +40,7 @@ class Strategy:
 
     def check_access(self, entry: Entry) -> None:
         """Raise ApiError (404), before an update or a deletion, for an object that the client may
-        not see any more."""
+        no longer see."""
 
     def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
         """Return the object marked as deleted, which stays as long as something keeps it.
@@ -51,8 +51,8 @@ class Strategy:
         return mark_deleted(old, propagation)
 
     def may_end(self, new: dict[str, Any]) -> bool:
-        """Return whether an update removes the object, which is marked as deleted, because nothing
-        keeps it any more."""
+        """Return whether an update removes the object, which is marked as deleted and no longer
+        kept."""
         return not new["metadata"].get("finalizers")
 
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:

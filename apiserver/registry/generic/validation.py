@@ -30,8 +30,8 @@ def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str,
     """Return the object in its model's form: defaults filled, unknown fields pruned.
 
     Raises ApiError Invalid with every cause. `old` is the stored object. The parts that `obj`
-    shares with it (see sharing) are not validated again. So a status may be written, and a
-    finalizer removed, beside a spec that would be refused today. The metadata strings that
+    shares with it (see sharing) are not validated again. So a status can be written, and a
+    finalizer removed, although the stored spec would be refused today. The metadata strings that
     metadata.for_update has validated are not validated again either."""
     if old is None:
         return _normalized(resource, resource.model, obj, name)

@@ -117,7 +117,7 @@ class _Kind:
 
 class ManagementParams:
     """The Params of the management cluster. A kind is followed from its first use until no policy
-    uses it any more."""
+    uses it."""
 
     def __init__(self, client: Client, used: Callable[[], frozenset[tuple[str, str]]]) -> None:
         self._client, self._used = client, used
