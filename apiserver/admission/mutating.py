@@ -61,11 +61,11 @@ class MutatingWebhooks:
             changed = patched(webhook.name, copy.deepcopy(attributes.new), verdict.patch)
             changed = None if changed == attributes.new else changed
             self._note_patch(webhook, attributes, place, verdict.patch)
-        told = {"configuration": webhook.configuration, "webhook": webhook.name, "mutated": changed is not None}
-        annotations[f"mutation.webhook.admission.k8s.io/{place}"] = orjson.dumps(told).decode()
+        noted = {"configuration": webhook.configuration, "webhook": webhook.name, "mutated": changed is not None}
+        annotations[f"mutation.webhook.admission.k8s.io/{place}"] = orjson.dumps(noted).decode()
         return changed
 
     def _note_patch(self, webhook: Webhook, attributes: Attributes, place: str, patch: list[dict[str, Any]]) -> None:
         """Record a patch for audit at levels with complete requests, because it quotes objects."""
-        told = {"configuration": webhook.configuration, "webhook": webhook.name, "patch": patch, "patchType": "JSONPatch"}
-        attributes.context.details[f"patch.webhook.admission.k8s.io/{place}"] = orjson.dumps(told).decode()
+        noted = {"configuration": webhook.configuration, "webhook": webhook.name, "patch": patch, "patchType": "JSONPatch"}
+        attributes.context.details[f"patch.webhook.admission.k8s.io/{place}"] = orjson.dumps(noted).decode()

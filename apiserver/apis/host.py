@@ -159,7 +159,7 @@ class HostSpec(Model):
     view: TenantMetadata | None = Field(default=None, description="What the tenant wrote into the metadata of its BareMetalHost.")
     unschedulable: bool | None = Field(
         default=None,
-        description="Whether the owner takes the host out of service: no Workload gets it any more. The Workload that has it keeps it.",
+        description="Whether the owner takes the host out of service: no other Workload gets it. The Workload that has it keeps it.",
     )
     charged_to: ChargedTo | None = Field(default=None, description="Whose quota counts the host although no Workload has it.")
 
@@ -204,7 +204,8 @@ class HeldClaim(Model):
         default=None, alias="namespaceUID", description="The uid of the only namespace of that name that may take over the claim."
     )
     recovered: bool | None = Field(
-        default=None, description="Whether it is of a Workload of this cluster that the store has lost: one of its name gets the host back."
+        default=None,
+        description="Whether a Workload of this cluster that the store has lost made the claim: a Workload of its name gets the host back.",
     )
     labels: dict[str, str] | None = Field(default=None, description="Labels of the view at the source.")
     annotations: dict[str, str] | None = Field(default=None, description="Annotations of the view at the source.")

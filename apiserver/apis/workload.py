@@ -158,8 +158,8 @@ class WorkloadSpec(Model):
         default=None,
         ge=-1_000_000_000,
         le=1_000_000_000,
-        description="Of the Workloads of this namespace that wait for hosts of one class, those of higher priority choose first; 0 when "
-        "empty. Nothing that has a host loses it.",
+        description="Workloads of this namespace that wait for hosts of one class get them in the order of their "
+        "priorities, the highest first; 0 when empty. No Workload loses its host by this.",
     )
     gang: Gang | None = Field(
         default=None, description="Wait until enough Workloads of the same gang can have hosts; a gang starts together or not at all."

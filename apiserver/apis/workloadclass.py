@@ -110,8 +110,8 @@ class ReclaimRules(Model):
         default=86400,
         ge=0,
         le=31536000,
-        description="For how long such a host stays as it is before it is reclaimed, a day by default; a condition of its Host says "
-        "so until then.",
+        description="The seconds for which such a host is left unchanged before it is reclaimed, a day by default; a condition of its "
+        "Host reports it meanwhile.",
     )
 
 
@@ -145,9 +145,9 @@ class ImagePolicy(Model):
     allow: list[ImageRule] | None = Field(
         default=None,
         max_length=64,
-        description="What a URL has to match one of: a scheme (https://), a host with or without a port (images.example.com), or a URL's "
-        "beginning by whole path segments (https://images.example.com/os/). Only a rule that names the host opens loopback, link-local and "
-        "in-cluster hosts. When not given: https, http and oci, and the provider's own schemes.",
+        description="The rules of which a URL must match one: a scheme (https://), a host with or without a port (images.example.com), or "
+        "a URL's beginning by whole path segments (https://images.example.com/os/). Only a rule that names the host opens loopback, "
+        "link-local and in-cluster hosts. When not given: https, http and oci, and the provider's own schemes.",
     )
 
 

@@ -72,7 +72,7 @@ class AuditLog:
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
             if self._thread.is_alive():
-                log.error("the audit log could not be written to its end")
+                log.error("the audit log was not written completely")
 
     def _run(self) -> None:
         while True:

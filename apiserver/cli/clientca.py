@@ -54,7 +54,7 @@ class ClientCaFile:
             except UsageError as error:
                 if str(error) != complaint:
                     complaint = str(error)
-                    log.warning("the old client authorities stay: %s", error)
+                    log.warning("the previous client authorities stay in use: %s", error)
                 continue
             if self._content != before:
                 trust.file(bundle)

@@ -42,22 +42,22 @@ async def _supervised(main: Callable[[], Coroutine[object, object, None]], stop_
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_of_the_loop)
     task = loop.create_task(main(), name="main")
-    with _signals(task, stop_seconds) as told:
+    with _signals(task, stop_seconds) as received:
         await asyncio.wait({task})
         if not task.cancelled():
             task.result()
-        elif not told:
+        elif not received:
             raise asyncio.CancelledError
     return 0
 
 
 @contextlib.contextmanager
 def _signals(task: asyncio.Task[None], stop_seconds: float) -> Iterator[list[int]]:
-    loop, told = asyncio.get_running_loop(), list[int]()
+    loop, received = asyncio.get_running_loop(), list[int]()
 
     def stop(number: int) -> None:
-        told.append(number)
-        if len(told) > 1:
+        received.append(number)
+        if len(received) > 1:
             os._exit(128 + number)
         log.info("stopping on %s", signal.Signals(number).name)
         task.cancel()
@@ -67,7 +67,7 @@ def _signals(task: asyncio.Task[None], stop_seconds: float) -> Iterator[list[int
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
     try:
-        yield told
+        yield received
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)

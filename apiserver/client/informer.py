@@ -124,7 +124,7 @@ class Informer:
         self._healthy()
         if not self.synced.is_set():
             self.synced.set()
-            self._tell_health()
+            self._notify_health()
 
     async def _watch(self) -> None:
         """Watch once, until the server ends the watch."""
@@ -189,7 +189,7 @@ class Informer:
             self.stale_since = asyncio.get_running_loop().time()
         if changed:
             log.warning("cannot follow %s: %s", self.resource.plural, describe(error))
-            self._tell_health()
+            self._notify_health()
         retry_after = error.retry_after if isinstance(error, ApiException) else None
         await asyncio.sleep(max(self._backoff.next(), retry_after or 0.0))
 
@@ -198,9 +198,9 @@ class Informer:
         if self.last_error is not None:
             self.last_error, self.stale_since = None, None
             log.info("following %s again", self.resource.plural)
-            self._tell_health()
+            self._notify_health()
 
-    def _tell_health(self) -> None:
+    def _notify_health(self) -> None:
         for handler in self._health_handlers:
             handler()
 

@@ -201,8 +201,8 @@ def sources(call: Call) -> list[str]:
     connection."""
     headers = call.http.headers
     peer = call.http.transport.get_extra_info("peername") if call.http.transport is not None else None
-    told = [*headers.get("X-Forwarded-For", "").split(",", HOPS)[:HOPS], headers.get("X-Real-Ip", ""), str(peer[0]) if peer else ""]
-    return list(dict.fromkeys(address for text in told if (address := _address(text.strip()))))
+    addresses = [*headers.get("X-Forwarded-For", "").split(",", HOPS)[:HOPS], headers.get("X-Real-Ip", ""), str(peer[0]) if peer else ""]
+    return list(dict.fromkeys(address for text in addresses if (address := _address(text.strip()))))
 
 
 def _address(text: str) -> str:

@@ -23,7 +23,7 @@ class Refusals:
     always counted, however many others there are. So no user can hide another one."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._told = clock, float("-inf")
+        self._clock, self._logged_at = clock, float("-inf")
         self._counts: Counter[tuple[str, str]] = Counter()
         self._total = 0
 
@@ -39,10 +39,10 @@ class Refusals:
             # Each refusal that is subtracted here was counted once, so the cost per refusal is
             # O(1).
             self._counts = Counter({key: number - 1 for key, number in self._counts.items() if number > 1})
-        if (now := self._clock()) - self._told < EVERY_SECONDS:
+        if (now := self._clock()) - self._logged_at < EVERY_SECONDS:
             return
         log.warning("flow control refused requests: %s", ", and ".join(self._named()))
-        self._told, self._total = now, 0
+        self._logged_at, self._total = now, 0
         self._counts.clear()
 
     def _named(self) -> Iterator[str]:

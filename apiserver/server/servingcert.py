@@ -64,7 +64,7 @@ class FileCertificate:
                 self._served = before
                 if str(error) != complaint:
                     complaint = str(error)
-                    log.warning("the old serving certificate stays: %s", error)
+                    log.warning("the previous serving certificate stays in use: %s", error)
 
 
 class SelfMade:
@@ -111,7 +111,7 @@ async def stored_authority(store: Store) -> Authority:
             try:
                 return _decoded(kept.value)
             except BadAuthority as error:
-                log.warning("the kept serving authority is replaced: %s", error)
+                log.warning("the stored serving authority is replaced: %s", error)
         authority = Authority.create("metal3-workloads serving")
         try:
             await store.commit([Put(AUTHORITY_KEY, _encoded(authority), kept.revision if kept else 0)])

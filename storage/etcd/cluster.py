@@ -75,7 +75,7 @@ class Cluster:
         """Use the next endpoint from now on, unless another caller has already left `gateway`."""
         if len(self._gateways) > 1 and self._gateways[self._used] is gateway:
             self._used = (self._used + 1) % len(self._gateways)
-            _log.warning("etcd: %s; going on with %s", error, self._gateways[self._used].endpoint)
+            _log.warning("etcd: %s; using %s from now on", error, self._gateways[self._used].endpoint)
 
     async def read(self, path: str, body: bytes) -> dict[str, Any]:
         """Send a call that changes nothing or can safely be repeated.

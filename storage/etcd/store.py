@@ -285,7 +285,7 @@ class EtcdStore(Store):
                     await self.compact(before)
                 before = latest
             except StorageError as error:
-                _log.warning("Compaction waits for the next time: %s", error)
+                _log.warning("Compaction failed and will be tried again: %s", error)
 
     async def _keep_measuring(self) -> None:
         """Measure etcd's size periodically. While etcd does not answer, the last known size

@@ -79,7 +79,7 @@ class SQLiteStore(Store):
         self._connection: sqlite3.Connection | None = None
         self._readers: Readers | None = None
         self._free_space: FreeSpace | None = None
-        self._told_full = False
+        self._reported_full = False
         self._writer: Writer | None = None
         self._opening: asyncio.Future[None] | None = None
         self._closing: asyncio.Future[None] | None = None
@@ -189,8 +189,8 @@ class SQLiteStore(Store):
 
     def _short(self) -> None:
         self._compaction_due.set()
-        if not self._told_full:
-            self._told_full = True
+        if not self._reported_full:
+            self._reported_full = True
             _log.warning("%s", full(self.path, "commits that store more are refused"))
 
     def _publish_compacted(self, revision: int) -> None:
@@ -206,14 +206,14 @@ class SQLiteStore(Store):
             target = self._horizon.compact_to(asyncio.get_running_loop().time(), self._ring.revision)
             if self._free_space is not None and self._free_space.short:  # compact history first
                 target = self._ring.revision
-            elif self._told_full:
-                self._told_full = False
+            elif self._reported_full:
+                self._reported_full = False
                 _log.info("%s has room again", self.path)
             if target > self._compacted:
                 try:
                     await self.compact(target)
                 except StorageError as error:
-                    _log.warning("Compaction of %s waits for the next time: %s", self.path, error)
+                    _log.warning("Compaction of %s failed and will be tried again: %s", self.path, error)
 
     def _open(self) -> None:
         path = self.path.resolve()  # one file has one lock, under every name by which it is opened

@@ -210,7 +210,7 @@ class Writer:
         except sqlite3.Error as error:
             self._transactions.rollback()
             self._sweepable = False
-            _log.warning("Compaction stops until the next one is due: %s", translate(error, self._path))
+            _log.warning("Compaction failed and will continue with the next one: %s", translate(error, self._path))
         else:
             self._swept = reached
         return _nothing

@@ -340,8 +340,8 @@ def unbound(workload: dict[str, Any]) -> dict[str, Any]:
     status |= {"conditions": kept} if (kept := _without_health(before)) else {}
     if "deletionTimestamp" not in workload["metadata"] and binding_state(before) != "Rescheduling":
         message = "the owner of the hardware took the host back: delete this Workload and create it again to get another one"
-        told = with_condition({**workload, "status": status}, "Bound", "False", "HostTakenBack", message)
-        status |= {"phase": "Lost", "conditions": told}
+        taken_back = with_condition({**workload, "status": status}, "Bound", "False", "HostTakenBack", message)
+        status |= {"phase": "Lost", "conditions": taken_back}
     return {**workload, "status": status}
 
 

@@ -187,7 +187,7 @@ def _forced_if_allowed(
         obj, after = _applied(schema, live, applied, managers, identity, now, reset, force)
     except _Conflicts as error:
         if not kubectl or not error.allow(lastapplied.unchanged_fields(schema, live, live["apiVersion"])):
-            raise error.told(managers) from None
+            raise error.conflict(managers) from None
         obj, after = _applied(schema, live, applied, managers, identity, now, reset, True)
     return (lastapplied.renewed(obj, applied) if kubectl else obj), after
 
@@ -231,7 +231,7 @@ class _Conflicts(Exception):
             self.found = {identity: left for identity, owned in self.found.items() if (left := owned - fields)}
         return not self.found
 
-    def told(self, managers: Managers) -> ApplyConflict:
+    def conflict(self, managers: Managers) -> ApplyConflict:
         """Return the error for the client."""
         ordered = sorted(self.found, key=Identity.sort_text)
         found = ((render(path), owner_text(other, managers[other].api_version)) for other in ordered for path in self.found[other].paths())

@@ -86,12 +86,12 @@ class FollowedPolicies:
         policies.add_handler(self.policies.policy_changed)
         bindings.add_handler(self.policies.binding_changed)
         for informer in (policies, bindings):
-            informer.add_health_handler(lambda: self._told(policies, bindings))
+            informer.add_health_handler(lambda: self._note_state(policies, bindings))
         async with asyncio.TaskGroup() as group:
             group.create_task(policies.run())
             group.create_task(bindings.run())
 
-    def _told(self, *informers: Informer) -> None:
+    def _note_state(self, *informers: Informer) -> None:
         self.last_error = next((one.last_error for one in informers if one.last_error is not None), None)
         self.policies.known = self.policies.known or all(one.synced.is_set() for one in informers)
 

@@ -29,7 +29,7 @@ class Trust:
         self.front_proxies = RequestHeaderAuthenticator()
         self.clients = CertificateVerifier()
         self.known = False
-        self._told = ExtensionAuthentication(FrontProxy())
+        self._latest = ExtensionAuthentication(FrontProxy())
         self._file: tuple[x509.Certificate, ...] = ()
         self._tls: ServerTls | None = None
 
@@ -55,7 +55,7 @@ class Trust:
             log.warning("%s/%s is gone: its last content stays in use", NAMESPACE, NAME)
             return
         try:
-            self._told = parse(found)
+            self._latest = parse(found)
         except BadExtensionAuthentication as error:
             log.error("%s/%s cannot be used, so its previous content stays in use: %s", NAMESPACE, NAME, error)
             return
@@ -68,7 +68,7 @@ class Trust:
         self._apply()
 
     def _apply(self) -> None:
-        proxy, clients = self._told.proxy, (*self._told.client_bundle, *self._file)
+        proxy, clients = self._latest.proxy, (*self._latest.client_bundle, *self._file)
         if self.known and not proxy.bundle:
             log.warning("%s/%s names no requestheader CA: requests through kube-apiserver cannot be told from forged ones", NAMESPACE, NAME)
         elif not proxy.allowed_names and set(proxy.bundle) & set(clients):

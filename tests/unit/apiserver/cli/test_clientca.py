@@ -46,7 +46,7 @@ async def test_changes_are_reported_and_nonsense_is_not(tmp_path: Path, caplog: 
     complained = asyncio.Event()
 
     def notice(record: logging.LogRecord) -> bool:
-        if "old client authorities stay" in record.getMessage():
+        if "previous client authorities stay in use" in record.getMessage():
             complained.set()
         return True
 
@@ -59,4 +59,4 @@ async def test_changes_are_reported_and_nonsense_is_not(tmp_path: Path, caplog: 
         path.write_bytes(pem(OLD, NEW))
         assert await trust.bundles.get() == [OLD.certificate, NEW.certificate]
     following.cancel()
-    assert caplog.text.count("old client authorities stay") == 1
+    assert caplog.text.count("previous client authorities stay in use") == 1

@@ -97,7 +97,7 @@ async def test_files_are_followed_and_halves_of_a_renewal_are_not_served(tmp_pat
         key.write_bytes(renewed.key_pem)
         assert await served.pairs.get() == (renewed.pem, renewed.key_pem)
     following.cancel()
-    assert caplog.text.count("the old serving certificate stays") == 1
+    assert caplog.text.count("the previous serving certificate stays in use") == 1
     assert "PRIVATE" not in caplog.text
 
 
