@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apiserver.registry.claims.charge import takes_again
+from apiserver.registry.claims.charge import can_take_again
 from apiserver.registry.claims.projection import host_of
 
 if TYPE_CHECKING:
@@ -28,13 +28,13 @@ class HeldHosts:
         If it does not, the binding to another host is checked against the quota."""
         if attributes.resource is not self._claims.workloads.resource:
             return 0
-        hosts = self._claims.outliving(attributes.namespace)
+        hosts = self._claims.hosts_without_workload(attributes.namespace)
         if not hosts:
             return 0
         target = target_of(self._claims, attributes)
         if target is not None:
             return sum(host.name != target for host in hosts)
-        return sum(not takes_again(host.object(), attributes.namespace) for host in hosts)
+        return sum(not can_take_again(host.object(), attributes.namespace) for host in hosts)
 
 
 def target_of(claims: Claims, attributes: Attributes) -> str | None:

@@ -15,7 +15,7 @@ from apiserver.admission.amounts import Limits, limits, refusal
 from apiserver.admission.heldhosts import target_of
 from apiserver.admission.resourcequota import Quotas, QuotaUnavailable, unknown
 from apiserver.apis.status import forbidden
-from apiserver.registry.claims.charge import takes_again
+from apiserver.registry.claims.charge import can_take_again
 from apiserver.registry.claims.usage import of_left, of_namespace, of_workload
 
 if TYPE_CHECKING:
@@ -115,5 +115,5 @@ class MachineQuota:
         target = target_of(self._claims, attributes)
         if target is not None or attributes.operation == "UPDATE":
             return {target} if target else set()
-        left = self._claims.outliving(attributes.namespace)
-        return {host.name for host in left if takes_again(host.object(), attributes.namespace)}
+        left = self._claims.hosts_without_workload(attributes.namespace)
+        return {host.name for host in left if can_take_again(host.object(), attributes.namespace)}

@@ -44,7 +44,7 @@ def defaulted(before: Attributes, new: dict[str, Any]) -> dict[str, Any]:
         return new
 
 
-def contained(before: Attributes, after: dict[str, Any]) -> dict[str, Any]:
+def permitted(before: Attributes, after: dict[str, Any]) -> dict[str, Any]:
     """Return the mutated object in its permitted form, normalized.
 
     The system's metadata, and the part that this request does not write, are as before. `before` is

@@ -8,7 +8,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from apiserver.admission.mutation import contained
+from apiserver.admission.mutation import permitted
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.attributes import Attributes
@@ -74,7 +74,7 @@ class Mutators:
         after = await self._round(0, attributes, calls)
         if any(one.mutated for one in calls):
             after = await self._round(1, after, calls)
-        return attributes.new if after.new is attributes.new or after.new is None else contained(attributes, after.new)
+        return attributes.new if after.new is attributes.new or after.new is None else permitted(attributes, after.new)
 
     async def _round(self, number: int, attributes: Attributes, calls: Sequence[Calls]) -> Attributes:
         for mutator, made in zip(self._mutators, calls, strict=True):

@@ -33,7 +33,7 @@ async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
     check_place(call, scope.resource, wanted, name=True)
     check_body(how, scope.resource, scope.schema, wanted, decoded.duplicates)
     how.large = decoded.large
-    await how.breathe()
+    await how.yield_if_large()
     how.informed = bool(metadata_of(wanted).get("resourceVersion"))
     force = is_true(call.query.get("force"))
     entry, created = await scope.registry.apply(

@@ -28,7 +28,7 @@ async def create(call: Call, scope: Scope) -> web.StreamResponse:
     check_body(how, scope.resource, scope.schema, obj, decoded.duplicates)
     check_place(call, scope.resource, obj, name=False)
     how.large = decoded.large
-    await how.breathe()
+    await how.yield_if_large()
     try:
         entry = await scope.registry.create(how, scope.namespace(call), obj)
     except ApiError as error:

@@ -50,7 +50,7 @@ async def _delete_all(scope: Scope, wanted: DeleteRequest, entries: Sequence[Ent
 async def _delete(scope: Scope, wanted: DeleteRequest, waiting: Iterator[Entry]) -> None:
     turn = TURNS.begin()
     for entry in waiting:
-        await turn.over()  # a dry run would not yield to other requests otherwise
+        await turn.checkpoint()  # a dry run would not yield to other requests otherwise
         try:
             await scope.registry.delete(wanted.context, entry.namespace, entry.name, wanted.options)
         except ApiError as error:

@@ -110,7 +110,7 @@ async def _selected(selector: Selector, candidates: Sequence[Entry], limit: int)
         if 0 < limit < len(matching):
             break
         matching += [entry for entry in candidates[begin : begin + TRIED] if selector.matches(entry)]
-        await turn.over()
+        await turn.checkpoint()
     return matching
 
 

@@ -29,7 +29,7 @@ async def update(call: Call, scope: Scope) -> web.StreamResponse:
     check_body(how, scope.resource, scope.schema, wanted, decoded.duplicates)
     check_place(call, scope.resource, wanted, name=True)
     how.large = decoded.large
-    await how.breathe()
+    await how.yield_if_large()
     before: dict[str, Any] = {}
 
     def change(current: dict[str, Any]) -> dict[str, Any]:

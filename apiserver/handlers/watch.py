@@ -131,7 +131,7 @@ class _Stream:
             size += len(frame)
             if size >= CHUNK:
                 await self._write(b"".join(waiting))
-                await turn.over()
+                await turn.checkpoint()
                 until += size / RATE
                 if self._loop.time() > until:
                     raise self._cut("the client reads the initial events too slowly")

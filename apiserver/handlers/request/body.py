@@ -110,7 +110,7 @@ async def value_of(call: Call, body: bytes, media: str, *, find_duplicates: bool
         except StopIteration as end:
             decoded: Decoded = end.value
             break
-        await (turn.leave() if len(body) > BIG and not media.endswith("yaml") else turn.over())
+        await (turn.leave() if len(body) > BIG and not media.endswith("yaml") else turn.checkpoint())
     note(call, decoded.value)
     if decoded.large:
         await turn.leave()
@@ -359,27 +359,27 @@ def _doubled(body: bytes) -> tuple[str, ...]:
     if body.count(b"\\") > CHEAP:
         # finding the key among this many escapes would be slow
         return ("duplicate field: some object of the body has a key twice",)
-    doubled: list[tuple[dict[str, Any], list[str]]] = []
+    duplicated: list[tuple[dict[str, Any], list[str]]] = []
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            doubled.append((found, [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]))
+            duplicated.append((found, [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]))
         return found
 
     # Numbers do not matter here, and Python reads long ones slowly or not at all.
     value = json.loads(body, object_pairs_hook=mapping, parse_int=len, parse_float=len)
-    return tuple(_some(_paths(value, (), {id(item): keys for item, keys in doubled})))
+    return tuple(_some(_paths(value, (), {id(item): keys for item, keys in duplicated})))
 
 
-def _paths(value: Any, path: tuple[str, ...], doubled: dict[int, list[str]]) -> Iterator[str]:
+def _paths(value: Any, path: tuple[str, ...], duplicated: dict[int, list[str]]) -> Iterator[str]:
     if isinstance(value, dict):
-        for key in doubled.get(id(value), ()):
+        for key in duplicated.get(id(value), ()):
             yield f'duplicate field "{"".join((*path, key))[:SHOWN]}"'
         for key, item in value.items():
             if isinstance(item, dict | list):
-                yield from _paths(item, (*path, key, "."), doubled)
+                yield from _paths(item, (*path, key, "."), duplicated)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             if isinstance(item, dict | list):
-                yield from _paths(item, (*path[:-1], f"[{index}]", "."), doubled)
+                yield from _paths(item, (*path[:-1], f"[{index}]", "."), duplicated)

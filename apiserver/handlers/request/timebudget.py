@@ -2,7 +2,7 @@
 
 Only one request with long work has a turn in each iteration of the loop. So a short request waits
 for one turn, and for other short requests. Limits: this works for one event loop at a time, and a
-turn lasts as long as the work between two calls of `over`.
+turn lasts as long as the work between two calls of `checkpoint`.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Turn:
         self._turns = turns
         self._ends = time.perf_counter() + turns.seconds
 
-    async def over(self) -> None:
+    async def checkpoint(self) -> None:
         """Return at once while the turn lasts; otherwise wait for the next turn.
 
         Call this wherever the work can be interrupted. A turn ends by the clock, even if the work

@@ -95,7 +95,7 @@ class Segments:
             for one in (COMMA if number else _compressed(head), segment):
                 parts.append(one.data)
                 crc, size = isal_zlib.crc32_combine(crc, one.crc, one.size), size + one.size
-            await turn.over()
+            await turn.checkpoint()
         last = _compressed(tail if items else head + tail)
         crc, size = isal_zlib.crc32_combine(crc, last.crc, last.size), size + last.size
         return [*parts, last.data, END, struct.pack("<II", crc, size & 0xFFFFFFFF)]

@@ -56,7 +56,7 @@ class ListBody(NamedTuple):
         items, turn = [], TURNS.begin()
         for entry in entries:
             items.append(metadata.partial(resource, entry, form.version))
-            await turn.over()
+            await turn.checkpoint()
         return cls(_opened(form.kind, f"meta.k8s.io/{form.version}", meta), items)
 
     async def send(self, call: Call, form: Form) -> web.StreamResponse:
@@ -140,7 +140,7 @@ async def _write(call: Call, form: Form, pieces: Iterable[bytes], size: int, mor
         length += len(piece)
         if length >= CHUNK // 2:
             await response.write(b"".join(waiting))
-            await turn.over()
+            await turn.checkpoint()
             waiting, length = [], 0
     await response.write_eof(b"".join(waiting))
     return response

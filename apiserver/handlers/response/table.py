@@ -47,7 +47,7 @@ async def rows_of_many(query: Mapping[str, str], resource: Resource, version: st
     turn = TURNS.begin()
     for start in range(0, len(entries), STEP):
         made += rows(query, resource, version, entries[start : start + STEP])
-        await turn.over()
+        await turn.checkpoint()
     return made
 
 

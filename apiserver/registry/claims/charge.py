@@ -39,6 +39,6 @@ def charge_by_report(charge: dict[str, Any] | None, status: Mapping[str, Any]) -
     return None if status.get("available") else charge
 
 
-def takes_again(host: Mapping[str, Any], namespace: str) -> bool:
+def can_take_again(host: Mapping[str, Any], namespace: str) -> bool:
     """Return whether the namespace could have the host that it keeps from others."""
     return unavailable_reason(host) is None and host["status"].get("dirtyFor") == namespace

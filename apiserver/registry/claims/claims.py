@@ -73,7 +73,7 @@ class Claims:
         entry = self.workloads.find(claim["namespace"], claim["name"]) if claim else None
         return entry if entry is not None and entry.fields[".uid"] == claim["uid"] else None
 
-    def outliving(self, namespace: str) -> list[Entry]:
+    def hosts_without_workload(self, namespace: str) -> list[Entry]:
         """Return the Hosts without a Workload that this namespace keeps from others.
 
         These hosts were left uncleaned, retained or marked as unhealthy, or their claim's Workload

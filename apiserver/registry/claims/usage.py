@@ -56,7 +56,7 @@ def of_left(claims: Claims, namespace: str, taken: Collection[str] = ()) -> Coun
     """Return the amounts of the hosts that the namespace keeps without a Workload, except
     `taken`."""
     found = Counter[str]()
-    for host in claims.outliving(namespace):
+    for host in claims.hosts_without_workload(namespace):
         if host.name not in taken:
             found.update(_of(host, "", "", ""))
     return found

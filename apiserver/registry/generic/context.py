@@ -48,7 +48,7 @@ class Context:
     annotations, details: texts for the audit log; details quote objects, and are recorded only
     where requests are recorded in full.
 
-    large: the request's body takes long to handle (see breathe).
+    large: the request's body takes long to handle (see yield_if_large).
 
     on_finish: functions to call with the outcome of the write (see finishing).
 
@@ -67,7 +67,7 @@ class Context:
     operations: list[Operation] = field(default_factory=list)
     large: bool = False
 
-    async def breathe(self, size: int = 0) -> None:
+    async def yield_if_large(self, size: int = 0) -> None:
         """Yield to other requests if this request, or the object of `size` bytes that it handles,
         is large."""
         if self.large or size > LARGE:

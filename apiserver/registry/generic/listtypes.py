@@ -15,7 +15,7 @@ _KNOWN: dict[int, tuple[dict[str, Any], bool]] = {}
 The schema is kept, so that no other object gets its id."""
 
 
-def doubled(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[dict[str, str]]:
+def duplicate_causes(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[dict[str, str]]:
     """Yield a cause for each item that repeats an earlier one.
 
     `schema` must never be changed (see model_schema)."""
@@ -26,11 +26,11 @@ def doubled(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[dict
         for key, item in value.items():
             inner = properties.get(key, extra)
             if isinstance(inner, dict):
-                yield from doubled(inner, item, f"{path}.{key}" if path else key)
+                yield from duplicate_causes(inner, item, f"{path}.{key}" if path else key)
     elif isinstance(value, list):
         yield from _of_list(schema, value, path)
         for index, item in enumerate(value):
-            yield from doubled(schema.get("items") or {}, item, f"{path}[{index}]")
+            yield from duplicate_causes(schema.get("items") or {}, item, f"{path}[{index}]")
 
 
 def _of_list(schema: dict[str, Any], items: list[Any], path: str) -> Iterator[dict[str, str]]:

@@ -135,11 +135,11 @@ class Registry:
         sent = managed_fields(obj)
         new = self.strategy.prepare_create(context, {**obj, "metadata": metadata.for_create(self.resource, obj, namespace, now())})
         name = new["metadata"]["name"]
-        await context.breathe()
+        await context.yield_if_large()
         new = normalize(self.resource, new, name)
-        await context.breathe()
+        await context.yield_if_large()
         new = with_fields(new, sent or []) if applied else self.tracking.track(context, None, new, sent, "", now())
-        await context.breathe()
+        await context.yield_if_large()
         new = self._checked(None, self.strategy.fill(None, new, ""))
         return await self._admitted(Attributes("CREATE", context, self.resource, namespace, name, new, None), new)
 
@@ -166,7 +166,7 @@ class Registry:
             entry = self.get_for_write(namespace, name)
             old = entry.object()
             new = change(old)
-            await context.breathe(len(entry.json))
+            await context.yield_if_large(len(entry.json))
             return await self._replace(context, entry, old, new, subresource, applied=applied)
 
         with context.finishing():
@@ -188,7 +188,7 @@ class Registry:
                 raise conflict(self.resource.group, self.resource.plural, name, why)
             metadata.check_numbers(self.resource, name, {}, wanted.get("metadata"))
             obj = self.tracking.apply(context, None, wanted, "", now(), force=force)
-            await context.breathe()
+            await context.yield_if_large()
             # A new object has no resourceVersion that could match.
             obj = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
             try:
@@ -219,11 +219,11 @@ class Registry:
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = self.strategy.prepare_update(context, old, {**sharing(old, new), "metadata": meta}, subresource)
         size = len(entry.json)
-        await context.breathe(size)
+        await context.yield_if_large(size)
         new = normalize(self.resource, with_fields(new, []), entry.name, old)
-        await context.breathe(size)
+        await context.yield_if_large(size)
         new = with_fields(new, sent or []) if applied else self.tracking.track(context, old, new, sent, subresource, now())
-        await context.breathe(size)
+        await context.yield_if_large(size)
         new = self._checked(old, self.strategy.fill(old, new, subresource))
         write = Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
         new = await self._admitted(write, new)
@@ -250,7 +250,7 @@ class Registry:
 
     async def _admitted(self, write: Attributes, new: dict[str, Any]) -> dict[str, Any]:
         """Return the object that the write may store after admission."""
-        await write.context.breathe()
+        await write.context.yield_if_large()
         admitted = await self.admission.admit(write)
         return new if admitted is new or admitted is None else self._checked(write.old, admitted)
 

@@ -13,7 +13,7 @@ from apiserver.apis.base import Model
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import CAUSES, ApiError, cause, invalid
 from apiserver.apis.wording import field_path, kind_of, worded
-from apiserver.registry.generic.listtypes import doubled
+from apiserver.registry.generic.listtypes import duplicate_causes
 from apiserver.registry.generic.schema import model_schema
 from apiserver.registry.generic.sharing import changed
 
@@ -73,7 +73,7 @@ def _normalized(resource: Resource, model: type[Model], obj: dict[str, Any], nam
         found = _with_defaults(model, obj, complaints)
         if not found:
             raise refuse(resource, name, [one for detail in complaints[:CAUSES] for one in _causes(detail)]) from None
-    causes = list(doubled(model_schema(model), found))
+    causes = list(duplicate_causes(model_schema(model), found))
     if causes:
         raise refuse(resource, name, causes)
     return found

@@ -87,7 +87,7 @@ class Work:
             turn = TURNS.begin()
             for _ in range(10_000):
                 self._step()
-                await (turn.over() if self._turns else asyncio.sleep(0))
+                await (turn.checkpoint() if self._turns else asyncio.sleep(0))
         return web.Response(text=call.user.name)
 
     def _step(self) -> None:

@@ -13,7 +13,7 @@ ALWAYS = 0.0
 async def work(turn: Turn, steps: int, done: list[str], name: str) -> None:
     for _ in range(steps):
         done.append(name)
-        await turn.over()
+        await turn.checkpoint()
 
 
 async def test_a_turn_that_lasts_is_not_interrupted() -> None:

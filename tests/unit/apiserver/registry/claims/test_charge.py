@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.registry.claims.charge import charge_by_report, charge_of, takes_again
+from apiserver.registry.claims.charge import can_take_again, charge_by_report, charge_of
 from apiserver.registry.generic.context import DeleteOptions
 from storage.base import Delete
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries, report
@@ -43,9 +43,9 @@ def test_a_workload_that_continues_leaves_no_charge() -> None:
 
 def test_only_the_namespace_itself_takes_an_uncleaned_host_again() -> None:
     host: dict[str, Any] = {"metadata": {}, "spec": {}, "status": {"available": True, "report": {"name": "n"}, "dirtyFor": "a"}}
-    assert takes_again(host, "a")
-    assert not takes_again(host, "b")
-    assert not takes_again({**host, "status": {"available": False, "dirtyFor": "a"}}, "a")
+    assert can_take_again(host, "a")
+    assert not can_take_again(host, "b")
+    assert not can_take_again({**host, "status": {"available": False, "dirtyFor": "a"}}, "a")
 
 
 async def released(registries: Registries) -> str:
@@ -63,13 +63,13 @@ def charged(registries: Registries, host: str) -> Any:
 async def test_it_begins_in_the_commit_that_clears_the_claim_and_counts_once(registries: Registries) -> None:
     host = await released(registries)
     assert charged(registries, host)["namespace"] == "tenant-a"
-    assert registries.hosts.claims.outliving("tenant-a") == [], "its Workload is still what counts"
+    assert registries.hosts.claims.hosts_without_workload("tenant-a") == [], "its Workload is still what counts"
     await registries.workloads.update(
         CONTEXT, "tenant-a", "node-0", lambda old: {**old, "metadata": {k: v for k, v in old["metadata"].items() if k != "finalizers"}}
     )
-    assert [entry.name for entry in registries.hosts.claims.outliving("tenant-a")] == [host]
+    assert [entry.name for entry in registries.hosts.claims.hosts_without_workload("tenant-a")] == [host]
     await registries.report(host, {"available": True, "report": report()})
-    assert registries.hosts.claims.outliving("tenant-a") == []
+    assert registries.hosts.claims.hosts_without_workload("tenant-a") == []
     assert charged(registries, host) is None
 
 
@@ -85,10 +85,10 @@ async def test_a_claim_takes_its_place(named: Registries) -> None:
 async def test_whose_workload_is_gone_counts_for_its_namespace_although_it_is_claimed(registries: Registries) -> None:
     host = await registries.add_host()
     await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
-    assert registries.hosts.claims.outliving("tenant-a") == []
+    assert registries.hosts.claims.hosts_without_workload("tenant-a") == []
     entry = registries.workloads.get("tenant-a", "node-0")
     await registries.workloads.cache.commit([Delete(entry.key, entry.revision)])
-    assert [found.name for found in registries.hosts.claims.outliving("tenant-a")] == [host]
+    assert [found.name for found in registries.hosts.claims.hosts_without_workload("tenant-a")] == [host]
 
 
 async def test_nobody_makes_one_up(registries: Registries) -> None:

@@ -1,4 +1,4 @@
-"""Cover doubled items of lists that are sets or maps."""
+"""Cover duplicate items of lists that are sets or maps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.registry.generic.listtypes import doubled
+from apiserver.registry.generic.listtypes import duplicate_causes
 
 TAGS = {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}
 PORTS = {
@@ -20,7 +20,7 @@ SCHEMA: dict[str, Any] = {"properties": {"spec": {"properties": {"tags": TAGS, "
 
 
 def fields(**spec: Any) -> list[str]:
-    return [cause["field"] for cause in doubled(SCHEMA, {"spec": spec})]
+    return [cause["field"] for cause in duplicate_causes(SCHEMA, {"spec": spec})]
 
 
 def test_sets_and_maps() -> None:
