@@ -1,8 +1,8 @@
 """Serialize the writes that add to one total, across all replicas.
 
-Each such write stores the turn of its namespace in its own commit, on condition that no other write
-has stored it since the total was counted. So no two writes rely on the same count. Namespaces share
-a fixed number of stored turns, so that a deleted namespace leaves none behind."""
+Each such write stores the turn of its namespace in its own commit. The condition is that no other
+write has stored it since the total was counted. So no two writes rely on the same count. Namespaces
+share a fixed number of stored turns, so that a deleted namespace leaves none behind."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@ controllers.
 
 Tenants cannot read it. A Host is to machines what a PersistentVolume is to disks. The provider
 reports what it can offer (status), and the server records which Workload has it (spec.claimRef).
-The Host is the record of the claim. Its name is derived from the real host's identity, so that a
-host has one claim, regardless of the class, namespace or name under which it is seen. It contains
-no BMC address or credential."""
+The Host is the record of the claim. Its name is derived from the real host's identity. So a host
+has one claim, regardless of the class, namespace or name under which it is seen. It contains no BMC
+address or credential."""
 
 from __future__ import annotations
 

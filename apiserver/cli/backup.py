@@ -130,7 +130,7 @@ async def _look(url: str) -> tuple[int, bool]:
         before = (await store.list("/", limit=1)).items
         behind = (await store.list("/", start=prefix_end(OWN), limit=1)).items
         has_objects = bool(behind) or any(not item.key.startswith(OWN) for item in before)
-        # It grows while it is read.
+        # The database grows while it is read.
         return used + used // 8 + (1 << 20), has_objects
 
 

@@ -77,7 +77,7 @@ def _of_the_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
     """Log an exception that no task received, unless a connection was just closed.
 
     uvloop raises an error if TLS has something to answer on a connection that was closed in the
-    same turn. That happens to a process that was frozen while the peer gave up. The user of the
+    same turn. That happens when a process was frozen while its peer gave up. The user of the
     connection learns of its end anyway."""
     error = context.get("exception")
     if isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):

@@ -36,7 +36,7 @@ directly."""
 class ShortcutClient(Client):
     """A Client with a direct connection to one server.
 
-    `url` is the server's address, `groups` are its API groups, and `api_service` is the name of one
+    `url` is the server's address, and `groups` are its API groups. `api_service` is the name of one
     of its APIServices, which the client must be allowed to get. A server that cannot be reached is
     tried again after `retry` seconds."""
 

@@ -20,8 +20,8 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 Field = tuple[str, Any]
 """The JSON name, and the type of the value.
 
-The type is text, data, flag, number, time, the fields of a message, a list of a type ([x]), or a
-map with values of a type ({"": x})."""
+The type is text, data, flag, number, time, or the fields of a message. [x] is a list of a type, and
+{"": x} a map with values of a type."""
 
 REFERENCE: Mapping[int, Field] = {
     1: ("kind", "text"),

@@ -125,8 +125,9 @@ def openapi_index(found: dict[str, Any], hash: str, kinds: Sequence[Resource]) -
 
 
 def _schemas(found: dict[str, Any], own: dict[str, Any], view: _Kinds) -> dict[str, Any]:
-    """Return the schemas of both. Those that both have, such as ObjectMeta, are kube-apiserver's,
-    which knows more kinds."""
+    """Return the schemas of both documents.
+
+    A schema that both have, such as ObjectMeta, is kube-apiserver's, which knows more kinds."""
     others = _without(found, view)
     ours = {name: own[name] for name in _own_names(view) if name in own}
     return {**own, **others, **ours}

@@ -26,7 +26,7 @@ def store_at(url: str) -> EtcdStore:
 
     The scheme etcds:// means etcd:// with TLS, which `ca` and `cert` imply too. All keys are stored
     below PREFIX, or below DEFAULT_PREFIX if there is none (the Store's keys begin with a slash).
-    `keep-history` is in seconds; 0 leaves compaction to others.
+    `keep-history` is in seconds; 0 leaves compaction to another program.
 
     Raises ValueError with a message that says what to change and shows no secret."""
     parts = urlsplit(url)

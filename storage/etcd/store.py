@@ -53,7 +53,7 @@ class EtcdStore(Store):
     progress_interval: seconds between two Progress items on an idle watch.
 
     keep_history: interval in seconds at which older history is compacted, for all of etcd; 0:
-    others do that.
+    another program compacts it.
 
     max_request_bytes, max_operations: etcd's --max-request-bytes and --max-txn-ops.
 

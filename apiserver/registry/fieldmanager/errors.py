@@ -37,7 +37,7 @@ class ApplyRefused(FieldsError):
 
 
 class ApplyConflict(FieldsError):
-    """Others own fields that the client wants to change: a 409 Conflict with this text.
+    """Other managers own fields that the client wants to change: a 409 Conflict with this text.
 
     `conflicts` has the first MOST pairs of a path, such as ".spec.image", and its owner, such as
     `"kubectl" using example.com/v1`.

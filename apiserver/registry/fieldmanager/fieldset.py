@@ -4,9 +4,8 @@ A tree is a dict from path elements (see `elements`) to subtrees. A subtree {} m
 is a member. A subtree with the key "." means that the field is a member and has members below. A
 subtree without "." means that only fields below are members. The root {} is the empty set.
 
-So a stored document is used as it is, nothing needs parsing, and set operations visit only what
-both sides have. Trees never change: results share parts with their operands.
-"""
+So a stored document is used without parsing, and set operations visit only the parts that both
+sides have. Trees never change: results share parts with their operands."""
 
 from __future__ import annotations
 
