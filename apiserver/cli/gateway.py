@@ -28,8 +28,8 @@ def add_gateway_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--gateway",
         action="store_true",
-        help=f"serve a second port that looks like kube-apiserver, and has the BareMetalHost view in {metal3.GROUP}; all others pass to "
-        "kube-apiserver with the caller's own bearer token",
+        help=f"serve a second port that looks like kube-apiserver, and has the BareMetalHost view in {metal3.GROUP}; all other requests "
+        "pass to kube-apiserver with the caller's own bearer token",
     )
     group.add_argument("--gateway-bind-address", default="127.0.0.1", metavar="IP", help="address of that port (default: 127.0.0.1)")
     group.add_argument("--gateway-port", type=port, default=6444, metavar="P", help="the port (default: 6444; 0: any free one)")

@@ -103,7 +103,7 @@ def complete_for_kubectl() -> int:
 
 def _add_log_flags(to: argparse.ArgumentParser, *, level: str, form: str) -> None:
     """Add the flags of the log, which may be given before or after the command."""
-    to.add_argument("--log-level", default=level, choices=LEVELS, help="the least that is logged (default: info)")
+    to.add_argument("--log-level", default=level, choices=LEVELS, help="the lowest level that is logged (default: info)")
     to.add_argument("--log-format", default=form, choices=FORMATS, help="the form of the log's lines, times in UTC (default: text)")
 
 

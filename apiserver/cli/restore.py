@@ -51,12 +51,12 @@ def run(arguments: argparse.Namespace) -> int:
         with reporting("restore", console(arguments, stderr=True)):
             done = restore(file, path, force=arguments.force, margin=arguments.margin)
     except Corrupt as error:
-        raise UsageError(f"{error.finding}: this backup is of no use, take an older one; {path} is as it was") from None
+        raise UsageError(f"{error.finding}: this backup cannot be used, take an older one; {path} was not changed") from None
     except (StorageError, ValueError) as error:
         raise UsageError(str(error)) from None
     if done.replaced is not None:
         done_with = "when you know that nothing is missing, delete it with restore --discard-replaced"
-        print(f"what was there is now {done.replaced}; {done_with}", file=sys.stderr)
+        print(f"the replaced database is now {done.replaced}; {done_with}", file=sys.stderr)
     print(
         f"{path}: {done.backup.keys} keys of {file} as of revision {done.backup.revision}. The next revision is {done.revision + 1}: "
         "no revision since the backup is used again. Start the server now; clients list again by themselves.",

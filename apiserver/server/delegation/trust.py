@@ -70,7 +70,7 @@ class Trust:
     def _apply(self) -> None:
         proxy, clients = self._latest.proxy, (*self._latest.client_bundle, *self._file)
         if self.known and not proxy.bundle:
-            log.warning("%s/%s names no requestheader CA: requests through kube-apiserver cannot be told from forged ones", NAMESPACE, NAME)
+            log.warning("%s/%s names no requestheader CA: no request through kube-apiserver is trusted", NAMESPACE, NAME)
         elif not proxy.allowed_names and set(proxy.bundle) & set(clients):
             log.error(
                 "the requestheader CA also signs ordinary clients and any name is allowed: every client could pose as any user. No "
