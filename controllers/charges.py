@@ -20,6 +20,14 @@ TENANTS = ("Claimed", "NotReady", "Orphaned", "Quarantined", "Releasing")
 PASSING = ("Claimed", "NotReady", "Releasing")
 """Those of TENANTS that end by themselves: the state of the host is not known yet."""
 
+OF_QUOTAS = ("exceeded quota", "status unknown for quota")
+"""The phrases in a refusal by quota admission."""
+
+
+def is_of_quota(message: str) -> bool:
+    """Return whether a refusal is about the namespace's quota, and not about the object."""
+    return any(words in message for words in OF_QUOTAS)
+
 
 def charge_key(host: Object) -> list[str]:
     """Return the key of the Workload that keeps the host from others."""

@@ -26,13 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cluster:
-    """The management cluster. Of secrets, only names and versions are kept."""
+    """The management cluster. Of secrets, only names and versions are kept.
+
+    `sets` is none of the `informers` that all controllers wait for, because an API server of an
+    earlier version has no sets: their controller runs it."""
 
     client: Client
     workloads: Informer
     classes: Informer
     hosts: Informer
     namespaces: Informer
+    sets: Informer
     secrets: Secrets
     events: EventRecorder
     view_group: str = "metal3.io"
@@ -79,6 +83,7 @@ def connect(client: Client, *, view_group: str = "metal3.io", component: str = "
         classes=classes,
         hosts=Informer(client, kinds.HOSTS, indexers=HOST_INDEXERS, transform=_without_history),
         namespaces=namespaces,
+        sets=Informer(client, kinds.SETS, transform=without_managers),
         secrets=Secrets(
             client,
             tenants_name=lambda key: workloads.store.has("secret", key) and is_admitted(cluster, key.partition("/")[0]),

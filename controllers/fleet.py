@@ -1,5 +1,5 @@
-"""Explain a fleet to its owner: capacity by class, the holder of each host, why a Workload waits,
-and what a host was used for.
+"""Explain a fleet to its owner: capacity by class, the holder of each host, why a Workload or a set
+waits, and what a host was used for.
 
 Nothing here asks a server. The scheduler's own functions decide whether a host would fit.
 """
@@ -11,14 +11,19 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from apiserver.apis.host import CORDONED, unavailable_reason
-from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
+from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
+from controllers.gangs import standing
+from controllers.owners import controlling_set
 from controllers.runtime.conditions import find_condition
 from controllers.scheduler.cache import unavailable_phrase
 from controllers.scheduler.fit import candidate, requirements_of, singular, unfit_reason
 from controllers.scheduler.placement import rules_of
+from controllers.workloadset.members import is_ready, ordinal_of
+from controllers.workloadset.status import STALLED, state_of_set
 
 Row = dict[str, Any]
 
@@ -78,13 +83,25 @@ def _uncordon(host: Object) -> str:
     return f"it is cordoned: metal3-workloads uncordon {host['spec']['source']['name']}"
 
 
-def troubled(workloads: Iterable[Object]) -> list[Row]:
-    """Return a row for each Workload that needs attention, sorted by key.
+def troubled(workloads: Iterable[Object], sets: Iterable[Object] = ()) -> list[Row]:
+    """Return a row for each Workload and each set that needs attention, sorted by key.
 
-    A Workload that is not ready because of an ordinary step, such as its installation, needs
-    none."""
-    rows = (_trouble(workload) for workload in workloads if not deleting(workload))
+    A Workload that is not ready because of an ordinary step, such as its installation, needs none.
+    Neither does a set whose trouble is that of a member."""
+    rows = [*(_trouble(workload) for workload in workloads if not deleting(workload)), *map(_trouble_of_set, sets)]
     return sorted((row for row in rows if row is not None), key=lambda row: str(row["workload"]))
+
+
+def _trouble_of_set(set_: Object) -> Row | None:
+    told = find_condition((set_.get("status") or {}).get("conditions"), "Ready") or {}
+    if state_of_set(set_) not in ("quota", "refused", "stalled") or told.get("reason") in _OF_MEMBERS or deleting(set_):
+        return None
+    found = {"workload": f"{namespace_of(set_)}/{SET}{name_of(set_)}", "class": _template_class(set_), "phase": state_of_set(set_)}
+    return {**found, "reason": told.get("reason", ""), "message": told.get("message", "")}
+
+
+def _template_class(set_: Object) -> str:
+    return set_["spec"]["template"]["spec"].get("className") or ""
 
 
 def _trouble(workload: Object) -> Row | None:
@@ -97,6 +114,10 @@ def _trouble(workload: Object) -> Row | None:
 
 
 _UNTOLD = {"status": "False", "reason": "NotReported", "message": "nothing is reported yet: the controllers may be away"}
+SET = "workloadset/"
+"""What comes before the name of a set where a Workload's name could be."""
+_OF_MEMBERS = ("MemberNotReady", "Updating")
+"""The reasons of a set that repeat what a member says."""
 _ORDINARY = ("Deprovisioning", "PowerChanging", "PoweredOff", "Provisioning", "Releasing")
 """The reasons of a Workload that is not ready and needs no attention."""
 
@@ -117,6 +138,47 @@ def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
     chosen = [host for host in of_class if wanted in (None, host["spec"]["source"]["name"])]
     rows = [{**_host_row(host), **why_not(host, workload, namespace_uid)} for host in chosen]
     return {**found, "hosts": sorted(rows, key=lambda row: (row["why"], row["host"]))}
+
+
+def gang_row(workload: Object, others: Iterable[Object]) -> Row | None:
+    """Return how the Workload's gang stands among the Workloads of its namespace, None without one."""
+    name = (workload["spec"].get("gang") or {}).get("name")
+    if name is None:
+        return None
+    stands = standing(other for other in others if (other["spec"].get("gang") or {}).get("name") == name)
+    return {"name": name, "members": stands.members, "hosts": stands.hosts, "needed": stands.needed}
+
+
+def why_set(set_: Object, workloads: Iterable[Object]) -> Row:
+    """Return why the set is as it is, with its members: those that are not ready first."""
+    conditions = (set_.get("status") or {}).get("conditions")
+    told = find_condition(conditions, STALLED) or find_condition(conditions, "Ready") or {}
+    found: Row = {
+        "workloadset": key_of(set_),
+        "state": state_of_set(set_),
+        "class": _template_class(set_),
+        "replicas": set_["spec"]["replicas"],
+    }
+    found |= {"available": (set_.get("status") or {}).get("availableReplicas") or 0}
+    found |= {"reason": told.get("reason", ""), "message": told.get("message", _UNTOLD["message"])}
+    owned = [workload for workload in workloads if (controlling_set(workload) or {}).get("uid") == uid_of(set_)]
+    return {**found, "members": [_member_row(member) for member in sorted(owned, key=partial(_by_need, set_))]}
+
+
+def _by_need(set_: Object, member: Object) -> tuple[bool, int, str]:
+    ordinal = ordinal_of(set_, member)
+    return is_ready(member), -1 if ordinal is None else ordinal, name_of(member)
+
+
+def _member_row(member: Object) -> Row:
+    status = member.get("status") or {}
+    told = find_condition(status.get("conditions"), STALLED) or find_condition(status.get("conditions"), "Ready") or _UNTOLD
+    found = {"workload": name_of(member), "phase": status.get("phase") or "Pending", "host": (status.get("host") or {}).get("name") or ""}
+    return {
+        **found,
+        "reason": told["reason"],
+        "message": "" if told["status"] == "True" and told.get("type") == "Ready" else told["message"],
+    }
 
 
 def _lease(status: Object) -> str:

@@ -1,4 +1,5 @@
-"""Measure the fleet: hosts by class and state, Workloads by phase, and how long things take.
+"""Measure the fleet: hosts by class and state, Workloads by phase, sets, leases, and how long
+things take.
 
 The counts follow the informers' events, so that a scrape costs nothing per host. Labels are names
 of classes, which the owner creates, and fixed words. The name of a class that does not exist, which
@@ -20,18 +21,26 @@ from prometheus_client.registry import Collector
 from apiserver.apis.host import unavailable_reason
 from apiserver.apis.workload import RAN_PHASES
 from apiserver.client import tracing
-from apiserver.client.objects import Object, key_of, name_of, uid_of
-from controllers.classaccess import is_connected
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
+from controllers.classaccess import default_class, is_connected
 from controllers.host.abandoned import ABANDONED
-from controllers.runtime.conditions import find_condition
+from controllers.runtime.conditions import find_condition, is_true
+from controllers.workload.lease import EXPIRED, EXPIRING
 from controllers.workloadclass.status import UNHEALTHY
+from controllers.workloadset.status import SET_STATES, state_of_set
 
 if TYPE_CHECKING:
+    from apiserver.client.informer import Informer
     from controllers.cluster import Cluster
 
 STATES = ("free", "claimed", "abandoned", "orphaned", "dirty", "unhealthy", "unavailable")
+MEMBER_STATES = ("available", "unavailable")
+LEASE_STATES = ("running", "ending", "ended")
 PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0, 14400.0)
+NOT_SERVED = (403, 404)
+"""The answers for a kind that the account may not read, or that a server of an earlier version lacks."""
 UNSCHEDULED = "Unscheduled"
 """The reason of a Workload that the scheduler has not looked at yet."""
 REASONS = 32
@@ -45,12 +54,23 @@ class FleetMetrics(Collector):
     """The metrics of the hosts, classes and Workloads of one cluster.
 
     Process every change of an object by the method of its kind. `known(name)` returns whether a
-    WorkloadClass exists. `clock` returns the seconds since the epoch."""
+    WorkloadClass exists. `clock` returns the seconds since the epoch. `default()` returns the
+    default class, `follows_sets()` whether the server lets WorkloadSets be read."""
 
-    def __init__(self, known: Callable[[str], bool], clock: Callable[[], float] = time.time) -> None:
-        self._known, self._clock = known, clock
+    def __init__(
+        self,
+        known: Callable[[str], bool],
+        clock: Callable[[], float] = time.time,
+        *,
+        default: Callable[[], Object | None] = lambda: None,
+        follows_sets: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._known, self._clock, self._default, self._follows_sets = known, clock, default, follows_sets
         self._hosts: Counts[tuple[str, str]] = Counts()
         self._workloads: Counts[tuple[str, str]] = Counts()
+        self._sets: Counts[tuple[str, str]] = Counts()
+        self._members: Counts[tuple[str, str]] = Counts()
+        self._leases: Counts[tuple[str, str]] = Counts()
         self._connected: dict[str, bool] = {}
         self._waiting: dict[str, Waiting] = {}
         self._starting: set[str] = set()
@@ -59,6 +79,7 @@ class FleetMetrics(Collector):
         self._release_time = _histogram("release_duration", "Time from the deletion of a Workload until its host is released.")
         self._failures = _counter("provisioning_failures", "Installations that failed, retries included.")
         self._lost = _counter("claims_lost", "Workloads whose machine was lost.")
+        self._ended = _counter("leases_ended", "Workloads whose lease ended.")
 
     def class_changed(self, old: Object | None, new: Object | None) -> None:
         """Process a change of a WorkloadClass."""
@@ -68,16 +89,23 @@ class FleetMetrics(Collector):
         self._connected[name_of(new)] = is_connected(new)
         # Create each counter at zero: PromQL's increase() misses the first failure of a counter
         # that appears with it.
-        for counter in (self._failures, self._lost):
+        for counter in (self._failures, self._lost, self._ended):
             counter.labels(name_of(new))
 
     def host_changed(self, old: Object | None, new: Object | None) -> None:
         """Process a change of a Host."""
         _move(self._hosts, _host_key(old), _host_key(new))
 
+    def set_changed(self, old: Object | None, new: Object | None) -> None:
+        """Process a change of a WorkloadSet."""
+        _move(self._sets, _set_key(old), _set_key(new))
+        _add(self._members, _members(old), -1)
+        _add(self._members, _members(new), 1)
+
     def workload_changed(self, old: Object | None, new: Object | None) -> None:
         """Process a change of a Workload."""
         _move(self._workloads, _workload_key(old), _workload_key(new))
+        _move(self._leases, _lease_key(old), _lease_key(new))
         uid = uid_of(new or old or {})
         if new is None:
             self._gone(uid)
@@ -88,6 +116,8 @@ class FleetMetrics(Collector):
         else:
             self._waiting.pop(uid, None)
         self._measure_start(uid, old, new, phase)
+        if old is not None and not _has_ended(old) and _has_ended(new):
+            self._ended.labels(self._fold(_class(new))).inc()
         if _has_host(new) and new["metadata"].get("deletionTimestamp"):
             self._releasing[uid] = (_class(new), _seconds(new, "deletionTimestamp"))
         if old is not None and before != phase:
@@ -100,9 +130,24 @@ class FleetMetrics(Collector):
         yield _gauge("workloads", "Workloads by their class and phase.", ("class", "phase"), workloads)
         connected = {(name,): float(value) for name, value in self._connected.items()}
         yield _gauge("class_connected", "Whether the class's source of machines answers.", ("class",), connected)
+        yield from self._collect_sets()
+        leases = _filled(self._folded(self._leases), self._connected, LEASE_STATES)
+        yield _gauge("leases", "Workloads with a lease by their class and the lease's state.", ("class", "state"), leases)
         yield from self._collect_waits()
-        for metric in (self._time_to_running, self._release_time, self._failures, self._lost):
+        for metric in (self._time_to_running, self._release_time, self._failures, self._lost, self._ended):
             yield from metric.collect()
+
+    def _collect_sets(self) -> Iterator[Metric]:
+        """Return the metrics of sets. One that names no class counts for the present default class."""
+        names = ("class", "state")
+        found = self._default()
+        default = name_of(found) if found is not None else ""
+        sets = _filled(self._folded(self._sets, default), self._connected, SET_STATES)
+        yield _gauge("workloadsets", "WorkloadSets by the class of their template and their state.", names, sets)
+        members = _filled(self._folded(self._members, default), self._connected, MEMBER_STATES)
+        yield _gauge("workloadset_members", "Members that WorkloadSets ask for, by class and whether they are available.", names, members)
+        followed = {(): float(self._follows_sets())}
+        yield _gauge("workloadsets_followed", "Whether the controllers can read WorkloadSets.", (), followed)
 
     def _collect_waits(self) -> Iterator[Metric]:
         now = self._clock()
@@ -153,20 +198,31 @@ class FleetMetrics(Collector):
     def _fold(self, class_name: str) -> str:
         return class_name if self._known(class_name) else ""
 
-    def _folded(self, counts: Counts[tuple[str, str]]) -> Counts[tuple[str, str]]:
+    def _folded(self, counts: Counts[tuple[str, str]], default: str = "") -> Counts[tuple[str, str]]:
         folded = Counts[tuple[str, str]]()
         for (class_name, phase), number in counts.items():
-            folded[self._fold(class_name), phase] += number
+            folded[self._fold(class_name or default), phase] += number
         return folded
 
 
 def follow(cluster: Cluster) -> FleetMetrics:
     """Return the metrics of a cluster whose informers are not started yet."""
-    metrics = FleetMetrics(lambda name: name in cluster.classes.store)
+    metrics = FleetMetrics(
+        lambda name: name in cluster.classes.store,
+        default=lambda: default_class(cluster.classes.store),
+        follows_sets=lambda: _is_followed(cluster.sets),
+    )
     cluster.classes.add_handler(metrics.class_changed)
     cluster.hosts.add_handler(metrics.host_changed)
     cluster.workloads.add_handler(metrics.workload_changed)
+    cluster.sets.add_handler(metrics.set_changed)
     return metrics
+
+
+def _is_followed(informer: Informer) -> bool:
+    """Return whether the server lets the kind be read. One that does not answer has other alerts."""
+    error = informer.last_error
+    return not (isinstance(error, ApiException) and error.status in NOT_SERVED)
 
 
 def state_of(host: Object) -> str:
@@ -197,6 +253,37 @@ def _class(workload: Object) -> str:
     return str(bound.get("class") or workload["spec"].get("className") or "")
 
 
+def _set_key(set_: Object | None) -> tuple[str, str] | None:
+    return None if set_ is None or deleting(set_) else (_template_class(set_), state_of_set(set_))
+
+
+def _template_class(set_: Object) -> str:
+    return set_["spec"]["template"]["spec"].get("className") or ""
+
+
+def _members(set_: Object | None) -> dict[tuple[str, str], int]:
+    """Return how many of the wanted members are in each of MEMBER_STATES, by class and state."""
+    if set_ is None or deleting(set_):
+        return {}
+    class_name, wanted = _template_class(set_), set_["spec"]["replicas"]
+    available = min(wanted, (set_.get("status") or {}).get("availableReplicas") or 0)
+    return {(class_name, "available"): available, (class_name, "unavailable"): wanted - available}
+
+
+def _lease_key(workload: Object | None) -> tuple[str, str] | None:
+    """Return the class and the state of a Workload's lease, None without one.
+
+    A lease has ended while the Workload is still to be deleted."""
+    if workload is None or not (workload.get("status") or {}).get("lease") or deleting(workload):
+        return None
+    ending = is_true(workload["status"].get("conditions"), EXPIRING)
+    return _class(workload), "ended" if _has_ended(workload) else "ending" if ending else "running"
+
+
+def _has_ended(workload: Object) -> bool:
+    return is_true((workload.get("status") or {}).get("conditions"), EXPIRED)
+
+
 def _phase(workload: Object | None) -> str:
     phase = ((workload or {}).get("status") or {}).get("phase")
     return phase if phase in PHASES else "Pending"
@@ -223,11 +310,17 @@ def _move(counts: Counts[tuple[str, str]], before: tuple[str, str] | None, after
     if before == after:
         return
     if before is not None:
-        counts[before] -= 1
-        if not counts[before]:
-            del counts[before]
+        _add(counts, {before: 1}, -1)
     if after is not None:
-        counts[after] += 1
+        _add(counts, {after: 1}, 1)
+
+
+def _add(counts: Counts[tuple[str, str]], numbers: Mapping[tuple[str, str], int], sign: int) -> None:
+    """Add numbers to the counts, which keep none that is 0: tenants may name classes at will."""
+    for key, number in numbers.items():
+        counts[key] += sign * number
+        if not counts[key]:
+            del counts[key]
 
 
 def _filled(counts: Counts[tuple[str, str]], classes: Iterable[str], words: Iterable[str]) -> dict[tuple[str, str], float]:

@@ -95,7 +95,7 @@ DRAINED = [
 def pictures() -> dict[str, str]:
     """Return the pictures by their names."""
     printed = {
-        "fleet": ("metal3-workloads fleet", fleet.shown(CLASSES, HOSTS, WORKLOADS, SCREEN)),
+        "fleet": ("metal3-workloads fleet", fleet.shown(CLASSES, HOSTS, WORKLOADS, on=SCREEN)),
         "why": ("metal3-workloads why cache -n web", why.shown(explanation(WAITS, HOSTS, "web"), SCREEN)),
         "history": ("metal3-workloads history rack1-a", history.shown(HOSTS[:1], SCREEN)),
         "drain": ("metal3-workloads drain rack2-a rack1-c --timeout 60", drain.result(DRAINED, SCREEN)),

@@ -4,7 +4,7 @@ what is wrong."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json
@@ -17,9 +17,9 @@ from controllers.fleet import Row, capacity, host_rows, troubled
 
 if TYPE_CHECKING:
     from apiserver.client.client import Client
-    from apiserver.client.objects import Object
+    from apiserver.client.objects import Object, Resource
 
-FORBIDDEN = 403
+FORBIDDEN, NOT_FOUND = 403, 404
 HEALTHY = ("Available", "Bound")
 SHOWN, LINES = 8, 36
 """The most lines of one table on a terminal, and of all tables together."""
@@ -33,8 +33,9 @@ _HOSTS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKL
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
-        "Shows the capacity of each class, the namespaces that have its hosts, each host, and what is wrong with classes and Workloads, "
-        "for the hardware's owner. A terminal shows hosts with troubles first, and as many as fit on a screen; a pipe gets all."
+        "Shows the capacity of each class, the namespaces that have its hosts, each host, and what is wrong with classes, Workloads and "
+        "WorkloadSets, for the hardware's owner. A terminal shows hosts with troubles first, and as many as fit on a screen; a pipe gets "
+        "all."
     )
     completes(parser.add_argument("--class", dest="class_name", default="", metavar="NAME", help="only this class"), classes)
     parser.add_argument("--tree", action="store_true", help="show a tree of classes, namespaces and their hosts")
@@ -46,15 +47,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the fleet. Raises UsageError."""
 
-    async def read() -> tuple[list[Object], list[Object], list[Object]]:
+    async def read() -> tuple[list[Object], list[Object], list[Object], list[Object]]:
         async with client_of(arguments, "metal3-workloads-fleet") as client:
             classes, hosts = (await client.list_all(kinds.CLASSES))[0], (await client.list_all(kinds.HOSTS))[0]
-            workloads = await _workloads(client)
+            workloads, sets = await _all(client, kinds.WORKLOADS), await _all(client, kinds.SETS)
         chosen = arguments.class_name
         return (
             [one for one in classes if not chosen or one["metadata"]["name"] == chosen],
             [host for host in hosts if not chosen or host["spec"]["className"] == chosen],
             [one for one in workloads if not chosen or one["spec"].get("className") == chosen],
+            [one for one in sets if not chosen or one["spec"]["template"]["spec"].get("className") == chosen],
         )
 
     if (found := run_resumable(read)) is None:
@@ -66,24 +68,25 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _workloads(client: Client) -> list[Object]:
-    """Return all Workloads, or none for a user that may not list them."""
+async def _all(client: Client, kind: Resource) -> list[Object]:
+    """Return all objects of the kind, or none for a user that may not list them, or from a server
+    that has no such kind yet."""
     try:
-        return (await client.list_all(kinds.WORKLOADS))[0]
+        return (await client.list_all(kind))[0]
     except ApiException as error:
-        if error.status != FORBIDDEN:
+        if error.status not in (FORBIDDEN, NOT_FOUND):
             raise
         return []
 
 
-def content(classes: list[Object], hosts: list[Object], workloads: list[Object]) -> dict[str, list[Row]]:
-    """Return the rows of the tables: classes, hosts, and Workloads in trouble."""
-    return {"classes": capacity(classes, hosts), "hosts": host_rows(hosts), "troubles": troubled(workloads)}
+def content(classes: list[Object], hosts: list[Object], workloads: list[Object], sets: Sequence[Object] = ()) -> dict[str, list[Row]]:
+    """Return the rows of the tables: classes, hosts, and Workloads and sets in trouble."""
+    return {"classes": capacity(classes, hosts), "hosts": host_rows(hosts), "troubles": troubled(workloads, sets)}
 
 
-def shown(classes: list[Object], hosts: list[Object], workloads: list[Object], on: Screen = PLAIN) -> str:
+def shown(classes: list[Object], hosts: list[Object], workloads: list[Object], sets: Sequence[Object] = (), *, on: Screen = PLAIN) -> str:
     """Return the tables: the troubles first, if there are any."""
-    found = content(classes, hosts, workloads)
+    found = content(classes, hosts, workloads, sets)
     lost = [row for row in found["classes"] if row["message"]]
     hosts_first = found["hosts"] if on == PLAIN else sorted(found["hosts"], key=_is_well)
     tables = [(found["classes"], _capacity(found["classes"])), (lost, _SOURCES), (found["troubles"], _WAITING), (hosts_first, _HOSTS)]

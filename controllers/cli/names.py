@@ -15,6 +15,7 @@ from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.objects import Object, Resource, name_of
 from controllers import kinds
 from controllers.cli.resumable import client_of
+from controllers.fleet import SET
 
 SECONDS = 2.0
 """The time in which the cluster must answer."""
@@ -36,6 +37,13 @@ def hosts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
 def workloads(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     """Return the names of Workloads, of the namespace if it is on the command line already."""
     return _names(parsed_args, kinds.WORKLOADS, getattr(parsed_args, "namespace", None) or "")
+
+
+def workloads_or_sets(parsed_args: argparse.Namespace, prefix: str = "", **_: Any) -> list[str]:
+    """Return the names of Workloads, or those of WorkloadSets after the prefix that `why` takes."""
+    if not prefix.startswith(SET):
+        return workloads(parsed_args)
+    return [f"{SET}{name}" for name in _names(parsed_args, kinds.SETS, getattr(parsed_args, "namespace", None) or "")]
 
 
 def classes(parsed_args: argparse.Namespace, **_: Any) -> list[str]:

@@ -1,4 +1,5 @@
-"""Implement `metal3-workloads why`: explain what a Workload waits for, and what would free it."""
+"""Implement `metal3-workloads why`: explain what a Workload or a WorkloadSet waits for, and what would
+free it."""
 
 from __future__ import annotations
 
@@ -11,10 +12,11 @@ from apiserver.cli.running import UsageError
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, uid_of
 from controllers import kinds
-from controllers.cli.names import completes, namespaces, workloads
+from controllers.cli.names import completes, namespaces, workloads_or_sets
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, fitted, folded, more, screen
-from controllers.fleet import Row, why
+from controllers.fleet import SET, Row, gang_row, why, why_set
+from controllers.owners import controlling_set
 
 if TYPE_CHECKING:
     from apiserver.client.client import Client
@@ -24,6 +26,7 @@ SHOWN = 20
 LINES = 36
 """The lines of a screen, without the prompt."""
 FORBIDDEN = 403
+_MEMBERS = {"workload": "MEMBER", "phase": "PHASE", "host": "HOST", "reason": "REASON", "message": "WHAT IT WAITS FOR"}
 _COLUMNS = {"host": "HOST", "state": "STATE", "workload": "WORKLOAD", "why": "WHY NOT THIS ONE", "to_free": "WHAT WOULD CHANGE IT"}
 
 
@@ -31,9 +34,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
         "Explains what a Workload waits for: the condition that says so, and for each host of its class why the Workload does not have it "
-        "and what would change that. A tenant sees only the condition, because tenants may not read Hosts."
+        "and what would change that. A tenant sees only the condition, because tenants may not read Hosts. Of a "
+        "WorkloadSet, it shows the members, those that are not ready first."
     )
-    completes(parser.add_argument("name", metavar="WORKLOAD", help="name of the Workload"), workloads)
+    help_ = f"name of the Workload, or {SET}NAME for a WorkloadSet; a name that no Workload has may be a set's"
+    completes(parser.add_argument("name", metavar="WORKLOAD", help=help_), workloads_or_sets)
     completes(parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="namespace of the Workload"), namespaces)
     add_cluster(parser)
     add_output(parser, "table")
@@ -54,13 +59,22 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _explained(client: Client, name: str, namespace: str) -> Row:
-    workload = await client.find(kinds.WORKLOADS, name, namespace)
+    plain = name.removeprefix(SET)
+    workload = await client.find(kinds.WORKLOADS, name, namespace) if plain == name else None
     if workload is None:
-        raise UsageError(
-            f"there is no Workload {name} in the namespace {namespace}: kubectl -n {namespace} get workloads.workload.metal3.io"
-        )
+        return await _explained_set(client, plain, namespace, "WorkloadSet" if plain != name else "Workload")
     hosts, uid = await _owners_view(client, namespace)
-    return why(workload, hosts, uid)
+    others = (await client.list_all(kinds.WORKLOADS, namespace))[0] if workload["spec"].get("gang") else []
+    owner = (controlling_set(workload) or {}).get("name") or ""
+    return {**why(workload, hosts, uid), "gang": gang_row(workload, others), "workloadset": owner}
+
+
+async def _explained_set(client: Client, name: str, namespace: str, kind: str) -> Row:
+    set_ = await client.find(kinds.SETS, name, namespace)
+    if set_ is None:
+        plural = f"{kind.lower()}s.{kinds.GROUP}"
+        raise UsageError(f"there is no {kind} {name} in the namespace {namespace}: kubectl -n {namespace} get {plural}")
+    return why_set(set_, (await client.list_all(kinds.WORKLOADS, namespace))[0])
 
 
 async def _owners_view(client: Client, namespace: str) -> tuple[list[Object], str]:
@@ -77,13 +91,44 @@ async def _owners_view(client: Client, namespace: str) -> tuple[list[Object], st
 
 def shown(found: Row, on: Screen = PLAIN) -> str:
     """Return the explanation as text of about one screen."""
+    if "members" in found:
+        return _shown_set(found, on)
     reason = f" ({found['reason']})" if found["reason"] else ""
     title = f"{found['workload']} is {found['phase']}{reason}, of class {found['class'] or '(none)'}:"
     lines = [*folded(title, on), *(f"  {line}" for line in folded(found["message"], replace(on, width=on.width - 2)))]
-    rows = found["hosts"]
-    if rows:
-        columns = {key: name for key, name in _COLUMNS.items() if any(row.get(key) for row in rows)}
-        lines += ["", *fitted(rows[:SHOWN], columns, on, LINES - len(lines))]
+    lines += [f"  {line}" for line in _of_group(found, replace(on, width=on.width - 2))]
+    return "\n".join([*lines, *_rows(found["hosts"], _COLUMNS, on, LINES - len(lines))])
+
+
+def _of_group(found: Row, on: Screen) -> list[str]:
+    """Return the lines about the gang and the set of the Workload."""
+    lines, gang, owner = list[str](), found.get("gang"), found.get("workloadset")
+    if gang:
+        text = (
+            f"its gang {gang['name']} has {gang['members']} members, {gang['hosts']} of them with a host; {gang['needed']} get one together"
+        )
+        lines += folded(text, on)
+    if owner:
+        lines += folded(
+            f"it is a member of the WorkloadSet {owner}: metal3-workloads why {SET}{owner} -n {found['workload'].partition('/')[0]}", on
+        )
+    return lines
+
+
+def _shown_set(found: Row, on: Screen) -> str:
+    reason = f" ({found['reason']})" if found["reason"] else ""
+    told = f"WorkloadSet {found['workloadset']} is {found['state']}{reason}, of class {found['class'] or '(the default)'}; "
+    title = f"{told}{found['available']} of {found['replicas']} members are available:"
+    lines = [*folded(title, on), *(f"  {line}" for line in folded(found["message"], replace(on, width=on.width - 2)))]
+    return "\n".join([*lines, *_rows(found["members"], _MEMBERS, on, LINES - len(lines))])
+
+
+def _rows(rows: list[Row], columns: dict[str, str], on: Screen, height: int) -> list[str]:
+    """Return a table of the first rows, after an empty line, and how many there are beside."""
+    if not rows:
+        return []
+    used = {key: name for key, name in columns.items() if any(row.get(key) for row in rows)}
+    lines = ["", *fitted(rows[:SHOWN], used, on, height)]
     if len(rows) > SHOWN and lines[-1] != more(len(rows) - SHOWN):
         lines.append(more(len(rows) - SHOWN))
-    return "\n".join(lines)
+    return lines

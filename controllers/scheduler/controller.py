@@ -16,6 +16,7 @@ from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
+from controllers.charges import is_of_quota
 from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
 from controllers.cluster import Cluster, gang_key, recovered_key, tenancy_of
 from controllers.gangs import has_host
@@ -40,9 +41,6 @@ RULED_PER_SECOND = 50
 """The most Workloads of a namespace that look for a host again per second because another one of
 its Workloads changed."""
 LOOK_FOR_PINNED = 3.0
-OF_QUOTAS = ("exceeded quota", "status unknown for quota")
-"""The phrases in a refusal by quota admission, which is about the namespace and not about the
-host."""
 ATTEMPTS = 5
 DECIDED_BY = ("name", "namespace", "uid", "generation")
 """The metadata of a Workload that tell the server for which spec a host was chosen."""
@@ -444,7 +442,7 @@ class Scheduler:
             self._places.forget(workload, host)
             if not isinstance(error, ApiException):
                 raise
-            if error.status == 403 and any(words in error.message for words in OF_QUOTAS):
+            if error.status == 403 and is_of_quota(error.message):
                 self._free.forget(host)
                 raise QuotaExceeded("QuotaExceeded", error.message) from None
             if error.status in {403, 404, 409, 422}:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from apiserver.client.clock import exponential_delay
 from apiserver.client.errors import ApiException
-from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, deleting, key_of, labels_of, matches, name_of, namespace_of, typed, uid_of
 from controllers import kinds
-from controllers.cluster import Cluster, without_managers
 from controllers.owners import controller_of, controlling_set
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workloadset.members import (
@@ -31,7 +30,10 @@ from controllers.workloadset.members import (
     update_patch,
 )
 from controllers.workloadset.plan import AT_ONCE, Members, lost, sort_members, to_update
-from controllers.workloadset.status import MESSAGE, Finding, set_status
+from controllers.workloadset.status import MESSAGE, REFUSED, Finding, set_status
+
+if TYPE_CHECKING:
+    from controllers.cluster import Cluster
 
 GATHER = 0.1
 """The seconds from a member's change to the next reconcile of its set, because many members often
@@ -47,19 +49,18 @@ class WorkloadSetController:
     """Reconciles WorkloadSets by key."""
 
     def __init__(self, cluster: Cluster, *, workers: int = 4) -> None:
-        """Create the controller. It has its own informer of sets, so that an API server of an
+        """Create the controller. It runs the informer of sets itself, so that an API server of an
         earlier version, which does not serve sets, does not hold up the other controllers."""
         self._cluster = cluster
-        self.sets = Informer(cluster.client, kinds.SETS, transform=without_managers)
         self.controller = Controller("workloadset", self.reconcile, workers=workers, flow=tenant_of)
         self._refusals: dict[str, int] = {}
-        self.sets.add_handler(self._set_changed)
+        cluster.sets.add_handler(self._set_changed)
         cluster.workloads.add_handler(self._workload_changed)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.sets.run())
-            await self.sets.synced.wait()
+            group.create_task(self._cluster.sets.run())
+            await self._cluster.sets.synced.wait()
             group.create_task(self.controller.run())
 
     def _set_changed(self, old: Object | None, new: Object | None) -> None:
@@ -69,12 +70,12 @@ class WorkloadSetController:
 
     def _workload_changed(self, old: Object | None, new: Object | None) -> None:
         for workload in (old, new):
-            if workload is not None and (key := _set_key(workload)) in self.sets.store:
+            if workload is not None and (key := _set_key(workload)) in self._cluster.sets.store:
                 self.controller.queue.add_after(key, GATHER)
 
     async def reconcile(self, key: str) -> Result | None:
         """Bring the members closer to what the set asks for, and write its status."""
-        set_ = self.sets.store.get(key)
+        set_ = self._cluster.sets.store.get(key)
         if set_ is None or deleting(set_):
             self._refusals.pop(key, None)
             return None  # the garbage collector deletes the members, or orphans them
@@ -164,7 +165,7 @@ class WorkloadSetController:
                 raise
             message = f"Workload {member_name(set_, number)} was refused: {error.message}"[:MESSAGE]
             self._event(set_, "Warning", "FailedCreate", message)
-            return Finding("CreationRefused", message, works=True, final=error.status == INVALID)
+            return Finding(REFUSED, message, works=True, final=error.status == INVALID)
         self._event(set_, "Normal", "SuccessfulCreate", f"created Workload {member_name(set_, number)}")
         return None
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from apiserver.client.clock import timestamp
 from apiserver.client.objects import Object, name_of
+from controllers.charges import is_of_quota
 from controllers.runtime.conditions import condition, find_condition, is_true, set_conditions
 from controllers.workloadset.members import is_between, is_ready, runs_nothing
 from controllers.workloadset.plan import Members, is_available, is_rolling
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 MESSAGE = 1024
 """The most characters of a message that repeats what a member or the server says."""
 STALLED = "Stalled"
+REFUSED = "CreationRefused"
+SET_STATES = ("ready", "progressing", "paused", "quota", "refused", "stalled")
 
 
 class Finding(NamedTuple):
@@ -43,6 +46,20 @@ def set_status(set_: Object, members: Members, refused: Finding | None, now: dat
         "updatedReplicas": sum(not members.is_outdated(member) for member in present),
         "conditions": _conditions(set_, finding, available, timestamp(now)),
     }
+
+
+def state_of_set(set_: Object) -> str:
+    """Return one of SET_STATES. While the server refuses a member for a reason that may pass, it is
+    quota or refused. A set is stalled where only a change of it or of a member helps."""
+    conditions = (set_.get("status") or {}).get("conditions")
+    if is_true(conditions, "Ready"):
+        return "ready"
+    if is_true(conditions, STALLED):
+        return "stalled"
+    told = find_condition(conditions, "Ready") or {}
+    if told.get("reason") == REFUSED:
+        return "quota" if is_of_quota(told["message"]) else "refused"
+    return "paused" if told.get("reason") == "Paused" else "progressing"
 
 
 def _conditions(set_: Object, finding: Finding | None, available: int, now: str) -> list[Object]:

@@ -36,11 +36,13 @@ from hack.realcluster import ports
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "manifests/components/monitoring/dashboard.json"
 WORKLOADS = Resource("workload.metal3.io", "v1alpha1", "workloads", "Workload")
+SETS = Resource("workload.metal3.io", "v1alpha1", "workloadsets", "WorkloadSet")
 BARE_METAL_HOSTS = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMetalHost")
 FAULT = "simulator.metal3.io/fail"
 FAILING = 5
 HOSTS, SECONDS, STEP, RATE = 40, 240, 2, "20s"
 START_SECONDS = 60
+LEASE = 60
 COLUMNS = 4
 JOBS = ("metal3-workloads-apiserver", "metal3-workloads-controllers")
 
@@ -92,12 +94,14 @@ def configuration(folder: Path, kubeconfig: dict[str, Any]) -> Path:
 
 
 async def live(kubeconfig: dict[str, Any]) -> None:
-    """Create and delete Workloads of two tenants for SECONDS."""
+    """Create and delete Workloads of two tenants for SECONDS. Each has a WorkloadSet, too."""
     until, chance = time.monotonic() + SECONDS, random.Random(7)
     async with Client(kubeconfig, context="hardware") as owner:
         for name in chance.sample([f"host-{number}" for number in range(HOSTS)], FAILING):
             await owner.patch(BARE_METAL_HOSTS, name, {"metadata": {"annotations": {FAULT: "provisioning:1"}}}, "metal3")
     async with Client(kubeconfig, context="management") as client:
+        for namespace, replicas in (("tenant-a", 3), ("tenant-b", 5)):
+            await client.create(SETS, workload_set(replicas, chance), namespace)
         present: list[tuple[str, str]] = []
         number = 0
         while time.monotonic() < until:
@@ -113,13 +117,23 @@ async def live(kubeconfig: dict[str, Any]) -> None:
 
 
 def workload(number: int, chance: random.Random) -> dict[str, Any]:
-    """Return a Workload. A few need more than any host has."""
+    """Return a Workload. A few need more than any host has, and some have a lease."""
     spec: dict[str, Any] = {
         "image": {"url": "http://images.example.com/a.qcow2", "checksum": "http://images.example.com/a.qcow2.sha256sum"}
     }
     if chance.random() < 0.06:
         spec["requirements"] = {"cpuCount": 4096}
+    if chance.random() < 0.3:
+        spec["lease"] = {"durationSeconds": LEASE}
     return {"apiVersion": WORKLOADS.api_version, "kind": "Workload", "metadata": {"name": f"w{number}"}, "spec": spec}
+
+
+def workload_set(replicas: int, chance: random.Random) -> dict[str, Any]:
+    """Return a WorkloadSet."""
+    labels = {"matchLabels": {"app": "set"}}
+    template = {"metadata": {"labels": labels["matchLabels"]}, "spec": {**workload(0, chance)["spec"], "requirements": {"cpuCount": 1}}}
+    spec = {"replicas": replicas, "selector": labels, "template": template, "minAvailable": replicas}
+    return {"apiVersion": SETS.api_version, "kind": "WorkloadSet", "metadata": {"name": "set"}, "spec": spec}
 
 
 def series(url: str, expression: str, start: float, end: float) -> list[dict[str, Any]]:

@@ -22,6 +22,9 @@ TENANTS_REASONS = (
     *("ImageNotAllowed", "DeployMethodNotAllowed", "RetainNotAllowed", "GangIncomplete", "GangWaits"),
 )
 """The reasons of waiting Workloads that the alert about waiting leaves out: the tenant has to act, or another alert fires."""
+SETS, FOLLOWED = "metal3_workloads_workloadsets", "metal3_workloads_workloadsets_followed"
+LEASES = "metal3_workloads_leases"
+_REGISTERED = "metal3_workloads_apiservice_registered"
 BACKED_UP = "metal3_workloads_backup_last_success_timestamp_seconds"
 
 
@@ -298,6 +301,37 @@ ALERTS = {
         "25% of the hosts of the class metal are unhealthy.",
         {"class": "metal"},
     ),
+    "Metal3WorkloadsSetRefused": Alert(
+        {
+            **_constant(SETS, f'{CONTROLLERS},class="metal",state="refused",pod="a"', 2),
+            **_constant(SETS, f'{CONTROLLERS},class="metal",state="ready",pod="a"', 5),
+        },
+        {
+            **_constant(SETS, f'{CONTROLLERS},class="metal",state="quota"', 3),
+            **_constant(SETS, f'{CONTROLLERS},class="metal",state="stalled"', 3),
+            **_constant(SETS, f'{CONTROLLERS},class="metal",state="refused"', 0),
+            f'{SETS}{{{CONTROLLERS},class="other",state="refused"}}': "0+0x40 1+0x18 0+0x40",
+        },
+        "The API server refuses members of 2 WorkloadSets of the class metal.",
+        {"class": "metal"},
+    ),
+    "Metal3WorkloadsSetsNotFollowed": Alert(
+        {**_constant(FOLLOWED, CONTROLLERS, 0), **_constant(_REGISTERED, f'{SERVER},apiservice="v1alpha1.workload.metal3.io"', 1)},
+        {
+            **_constant(FOLLOWED, f'{CONTROLLERS},pod="a"', 0),
+            **_constant(_REGISTERED, f'{SERVER},apiservice="v1alpha1.workload.metal3.io"', 0),
+        },
+        "The controllers cannot read WorkloadSets.",
+    ),
+    "Metal3WorkloadsLeaseNotEnded": Alert(
+        _constant(LEASES, f'{CONTROLLERS},class="metal",state="ended"', 2),
+        {
+            **_constant(LEASES, f'{CONTROLLERS},class="metal",state="ending"', 2),
+            f'{LEASES}{{{CONTROLLERS},class="metal",state="ended"}}': "0+0x50 1+0x8 0+0x40",
+        },
+        "2 Workloads of the class metal outlive their lease.",
+        {"class": "metal"},
+    ),
 }
 
 
@@ -319,7 +353,6 @@ def _failing(*operations: str) -> dict[str, str]:
     }
 
 
-_REGISTERED = "metal3_workloads_apiservice_registered"
 _SERVED = {
     **_of_replicas("up", SERVER, 1),
     **_of_replicas("up", CONTROLLERS, 1),

@@ -377,6 +377,13 @@ CONTROLLERS = {
         "metal3_workloads_claims_lost_total",
         "metal3_workloads_class_connected",
     },
+    "sets and leases": {
+        "metal3_workloads_workloadsets",
+        "metal3_workloads_workloadset_members",
+        "metal3_workloads_workloadsets_followed",
+        "metal3_workloads_leases",
+        "metal3_workloads_leases_ended_total",
+    },
     "backups": {"metal3_workloads_backup_last_success_timestamp_seconds"},
 }
 

@@ -101,6 +101,11 @@ class ManagementCluster:
         obj = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, **content}
         return await self.admin.create(resource, obj, namespace)
 
+    async def empty_set(self, name: str) -> None:
+        """Create a WorkloadSet without members."""
+        template = {"metadata": {"labels": {"set": name}}}
+        await self.make(kinds.SETS, name, NAMESPACE, spec={"replicas": 0, "selector": {"matchLabels": {"set": name}}, "template": template})
+
     async def namespace(self, name: str) -> None:
         await self.make(kinds.NAMESPACES, name)
 

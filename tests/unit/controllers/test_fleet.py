@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from controllers.fleet import capacity, claims, host_rows, named, troubled, why
+import pytest
+
+from controllers.fleet import capacity, claims, gang_row, host_rows, named, troubled, why, why_set
 
 CLAIM = {"namespace": "tenant-b", "name": "db", "uid": "2"}
 FREE: dict[str, Any] = {"available": True}
@@ -22,6 +24,26 @@ def workload(**spec: Any) -> dict[str, Any]:
     conditions = [{"type": "Ready", "status": "False", "reason": "NoHostFits", "message": "0/3 hosts are available"}]
     metadata = {"name": "web", "namespace": "tenant-a", "uid": "1"}
     return {"metadata": metadata, "spec": {"className": "metal", **spec}, "status": {"phase": "Pending", "conditions": conditions}}
+
+
+def set_(reason: str, message: str = "", *, final: bool = False, replicas: int = 3, available: int = 0) -> dict[str, Any]:
+    """Return a set that is not ready."""
+    told = {"type": "Ready", "status": "False", "reason": reason, "message": message}
+    conditions = [told, {**told, "type": "Stalled", "status": "True"}] if final else [told]
+    spec = {"replicas": replicas, "template": {"spec": {"className": "metal"}}}
+    status = {"availableReplicas": available, "conditions": conditions}
+    return {"metadata": {"name": "db", "namespace": "tenant-a", "uid": "set-uid"}, "spec": spec, "status": status}
+
+
+def gang_member(number: int, *, bound: bool = False, gang: str = "ring") -> dict[str, Any]:
+    """Return a member of the set and of a gang of three."""
+    made = workload(gang={"name": gang, "minAvailable": 3})
+    owner = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadSet", "name": "db", "uid": "set-uid", "controller": True}
+    made["metadata"] |= {"name": f"db-{number}", "uid": str(number), "ownerReferences": [owner]}
+    if bound:
+        ready = {"type": "Ready", "status": "True", "reason": "Ready", "message": "it runs"}
+        made["status"] = {"phase": "Running", "host": {"name": f"host-{number}"}, "conditions": [ready]}
+    return made
 
 
 FLEET = [
@@ -142,3 +164,40 @@ def test_workloads_in_trouble_are_listed_and_ordinary_steps_are_not() -> None:
     steps = [ready("runs", "Running", "True"), ready("begins", "Provisioning"), ready("off", "PoweredOff"), leaving]
     rows = troubled([ready("waits", "HostNotFound"), silent, *steps])
     assert [(row["workload"], row["reason"]) for row in rows] == [("a/silent", "NotReported"), ("a/waits", "HostNotFound")]
+
+
+def test_a_gang_is_counted_within_the_workloads_of_its_namespace() -> None:
+    others = [gang_member(0, bound=True), gang_member(1), gang_member(2, gang="other"), workload()]
+    assert gang_row(others[1], others) == {"name": "ring", "members": 2, "hosts": 1, "needed": 3}
+    assert gang_row(workload(), others) is None
+
+
+def test_a_set_is_explained_by_its_members_those_that_wait_first() -> None:
+    members = [gang_member(number, bound=number < 9) for number in range(11)]
+    found = why_set(set_("MemberNotReady", "db-9: NoHostFits: none", replicas=11, available=9), [*members, workload()])
+    assert [row["workload"] for row in found["members"]] == ["db-9", "db-10", *(f"db-{number}" for number in range(9))]
+    assert (found["workloadset"], found["state"], found["available"], found["replicas"]) == ("tenant-a/db", "progressing", 9, 11)
+    assert (found["reason"], found["message"]) == ("MemberNotReady", "db-9: NoHostFits: none")
+    assert found["members"][0]["message"] == "0/3 hosts are available"
+    assert found["members"][2] | {"host": "host-0", "message": ""} == found["members"][2], "what runs needs no words"
+
+
+def test_a_set_that_nothing_was_reported_of_waits_for_the_controllers() -> None:
+    assert "controllers may be away" in why_set({**set_(""), "status": {}}, [])["message"]
+
+
+@pytest.mark.parametrize(
+    ("of", "phase"),
+    [
+        (set_("CreationRefused", "exceeded quota: hosts"), "quota"),
+        (set_("CreationRefused", "a webhook denied it"), "refused"),
+        (set_("NameTaken", final=True), "stalled"),
+        (set_("UpdateRefused", final=True), "stalled"),
+        (set_("MemberNotReady", final=True), ""),
+        (set_("Updating", final=True), ""),
+        (set_("Scaling"), ""),
+    ],
+)
+def test_a_set_is_in_trouble_if_no_member_says_so(of: dict[str, Any], phase: str) -> None:
+    found = troubled([], [of])
+    assert [(row["workload"], row["phase"]) for row in found] == ([("tenant-a/workloadset/db", phase)] if phase else [])

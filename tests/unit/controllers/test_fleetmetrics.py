@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from controllers.fleetmetrics import REASONS, FleetMetrics, state_of
+from controllers.cluster import connect
+from controllers.fleetmetrics import REASONS, FleetMetrics, follow, state_of
+from controllers.workload.lease import EXPIRED, EXPIRING
+from controllers.workloadset.status import SET_STATES
+from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 from tests.unit.cost import assert_cheaper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apiserver.client.client import Client
     from apiserver.client.objects import Object
 
 CREATED = 1_800_000_000.0
@@ -25,7 +31,8 @@ class Fleet:
     def __init__(self) -> None:
         self.now = CREATED
         self.classes = {"metal", "virtual"}
-        self.metrics = FleetMetrics(lambda name: name in self.classes, lambda: self.now)
+        self.default: Object | None = None
+        self.metrics = FleetMetrics(lambda name: name in self.classes, lambda: self.now, default=lambda: self.default)
         self.registry = CollectorRegistry()
         self.registry.register(self.metrics)
         for name in sorted(self.classes):
@@ -73,6 +80,23 @@ def workload(
     if bound:
         status["host"] = {"name": "h", "class": class_name}
     return {"metadata": metadata, "spec": {"className": class_name}, "status": status}
+
+
+def set_(replicas: int = 3, available: int = 0, *, class_name: str = "metal", **conditions: str) -> Object:
+    """Return a set; `conditions` are the reasons of those that are False, or True as `Stalled`."""
+    stored = [
+        {"type": kind, "status": str(kind == "Stalled" or not reason), "reason": reason.partition(":")[0], "message": reason}
+        for kind, reason in conditions.items()
+    ]
+    spec: Object = {"replicas": replicas, "template": {"spec": {"className": class_name} if class_name else {}}}
+    return {"metadata": {"name": "s", "uid": "s"}, "spec": spec, "status": {"availableReplicas": available, "conditions": stored}}
+
+
+def leased(*conditions: str, deleted: bool = False) -> Object:
+    """Return a Workload with a lease and these conditions."""
+    made = workload("l", "Running", bound=True, deleted=CREATED if deleted else None)
+    stored = [{"type": kind, "status": "True"} for kind in conditions]
+    return {**made, "status": {**made["status"], "lease": {"expirationTimestamp": stamp(CREATED)}, "conditions": stored}}
 
 
 def stamp(seconds: float) -> str:
@@ -190,9 +214,11 @@ def series(fleet: Fleet) -> int:
 def test_what_tenants_invent_makes_no_series() -> None:
     fleet = Fleet()
     fleet.workload("a", "Pending", class_name="x", reason="ClassNotFound")
+    fleet.metrics.set_changed(None, set_(class_name="x"))
     few = series(fleet)
     for number in range(1000):
         fleet.workload(f"w{number}", "Pending", class_name=f"canary{number}", reason="ClassNotFound")
+        fleet.metrics.set_changed(None, set_(class_name=f"canary{number}"))
     assert series(fleet) == few
     assert fleet.value("workloads", class_="", phase="Pending") == 1001
     for number in range(1000):
@@ -209,3 +235,78 @@ def test_reading_costs_nothing_per_host() -> None:
         return lambda: list(fleet.metrics.collect())
 
     assert_cheaper(reading(10_000), reading(10), 5)
+
+
+@pytest.mark.parametrize(
+    ("of", "state"),
+    [
+        (set_(Ready=""), "ready"),
+        (set_(Ready="Scaling"), "progressing"),
+        (set_(), "progressing"),
+        (set_(Ready="Paused"), "paused"),
+        (set_(Ready="CreationRefused: exceeded quota: hosts"), "quota"),
+        (set_(Ready="CreationRefused: denied by the webhook w"), "refused"),
+        (set_(Ready="CreationRefused", Stalled="CreationRefused"), "stalled"),
+        (set_(Ready="NameTaken", Stalled="NameTaken"), "stalled"),
+    ],
+)
+def test_each_set_has_one_state(of: Object, state: str) -> None:
+    fleet = Fleet()
+    fleet.metrics.set_changed(None, of)
+    assert {name for name in SET_STATES if fleet.value("workloadsets", class_="metal", state=name) == 1} == {state}
+    assert fleet.value("workloadsets", class_="virtual", state=state) == 0, "an alert needs a beginning"
+    fleet.metrics.set_changed(of, {**of, "metadata": {**of["metadata"], "deletionTimestamp": stamp(CREATED)}})
+    assert fleet.value("workloadsets", class_="metal", state=state) == 0
+
+
+def test_members_that_sets_ask_for_are_available_or_not() -> None:
+    fleet = Fleet()
+    fleet.metrics.set_changed(None, first := set_(3, 1))
+    fleet.metrics.set_changed(None, set_(2, 2))
+    assert fleet.value("workloadset_members", class_="metal", state="available") == 3
+    assert fleet.value("workloadset_members", class_="metal", state="unavailable") == 2
+    fleet.metrics.set_changed(first, fewer := set_(1, 3))
+    assert fleet.value("workloadset_members", class_="metal", state="unavailable") == 0, "those that are leaving are not asked for"
+    fleet.metrics.set_changed(fewer, None)
+    assert fleet.value("workloadset_members", class_="metal", state="available") == 2
+
+
+def test_a_set_without_a_class_counts_for_the_default_one() -> None:
+    fleet = Fleet()
+    fleet.metrics.set_changed(None, set_(2, class_name=""))
+    assert fleet.value("workloadset_members", class_="", state="unavailable") == 2
+    fleet.default = class_("virtual")
+    assert fleet.value("workloadset_members", class_="virtual", state="unavailable") == 2
+
+
+def test_leases_run_end_and_are_counted_once() -> None:
+    fleet, before = Fleet(), leased()
+    fleet.metrics.workload_changed(None, before)
+    assert fleet.value("leases", class_="metal", state="running") == 1
+    assert fleet.value("leases_ended_total", class_="metal") == 0, "an increase needs a beginning"
+    fleet.metrics.workload_changed(before, ending := leased(EXPIRING))
+    assert fleet.value("leases", class_="metal", state="ending") == 1
+    fleet.metrics.workload_changed(ending, ended := leased(EXPIRING, EXPIRED))
+    assert fleet.value("leases", class_="metal", state="ended") == 1
+    fleet.metrics.workload_changed(ended, going := leased(EXPIRING, EXPIRED, deleted=True))
+    assert fleet.value("leases", class_="metal", state="ended") == 0, "its release is measured as one"
+    fleet.metrics.workload_changed(going, None)
+    assert fleet.value("leases_ended_total", class_="metal") == 1
+    assert fleet.value("leases_ended_total", class_="virtual") == 0
+
+
+async def test_sets_that_cannot_be_read_are_shown(api: FakeApi, client: Client) -> None:
+    """An older ClusterRole has no rule for them, and the controllers work on without."""
+    api.fail = lambda _, path: Failure(403, "Forbidden") if "workloadsets" in path else None
+    cluster = connect(client)
+    registry = CollectorRegistry()
+    registry.register(follow(cluster))
+    task = asyncio.ensure_future(cluster.sets.run())
+    try:
+        await eventually(lambda: cluster.sets.last_error is not None)
+        assert registry.get_sample_value("metal3_workloads_workloadsets_followed") == 0
+        api.fail = lambda *_: None
+        await eventually(lambda: registry.get_sample_value("metal3_workloads_workloadsets_followed") == 1)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

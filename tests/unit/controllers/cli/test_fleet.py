@@ -39,7 +39,7 @@ def test_a_large_fleet_fits_on_one_screen_with_its_troubles_first() -> None:
     fleet = [host(f"node-{number:04}", available=True) for number in range(1000)]
     fleet.append(host("node-x", available=False, reason="HostError", message="see it", errorMessage="the disk is " + "broken " * 30))
     waiting = [workload() for _ in range(500)]
-    lines = shown([lost(f"class-{number}") for number in range(50)], fleet, waiting, TERMINAL).splitlines()
+    lines = shown([lost(f"class-{number}") for number in range(50)], fleet, waiting, on=TERMINAL).splitlines()
     assert len(lines) <= 40
     assert any("node-x" in line for line in lines)
     assert sum(": -o json has all" in line for line in lines) == 4

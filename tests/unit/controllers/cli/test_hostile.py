@@ -9,9 +9,10 @@ import pytest
 from controllers.cli import drain, fleet, history, why
 from controllers.cli.tables import PLAIN, Screen
 from controllers.drain import progress
+from controllers.fleet import gang_row, why_set
 from controllers.fleet import why as explained
 from tests.unit.controllers.test_drain import holder
-from tests.unit.controllers.test_fleet import CLAIM, host, workload
+from tests.unit.controllers.test_fleet import CLAIM, gang_member, host, set_, workload
 
 EVIL = "\x1b[2J\x9b31m\u202e\r\nFORGED [red]markup[/red] [link=http://x]:smile:"
 TIMES = {"boundAt": "2026-03-01T00:00:00Z", "releasedAt": "2026-03-09T00:00:00Z"}
@@ -36,13 +37,18 @@ HOSTS = [
 CONDITION = {"type": "Connected", "status": "False", "reason": "r", "message": "m"}
 CLASS = hostile({"metadata": {"name": "metal"}, "status": {"conditions": [CONDITION]}})
 WORKLOAD = hostile(workload())
+MEMBER = hostile(gang_member(0))
+SET = hostile(set_("CreationRefused", "refused"))
+SET["metadata"]["uid"] = MEMBER["metadata"]["ownerReferences"][0]["uid"]
 
 
 def texts(on: Screen) -> dict[str, str]:
     return {
-        "fleet": fleet.shown([CLASS], HOSTS, [WORKLOAD], on=on),
+        "fleet": fleet.shown([CLASS], HOSTS, [WORKLOAD], [SET], on=on),
         "tree": fleet.trees(HOSTS, on),
         "why": why.shown(explained(WORKLOAD, HOSTS, "uid-a"), on),
+        "gang": why.shown({**explained(MEMBER, [], ""), "gang": gang_row(MEMBER, [MEMBER]), "workloadset": f"db{EVIL}"}, on),
+        "set": why.shown(why_set(SET, [MEMBER]), on),
         "history": history.shown(HOSTS, on),
         "drain": drain.result([progress(HOSTS[0], hostile(holder())), progress(HOSTS[1], None)], on),
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from controllers import kinds
 from controllers.cli import names
-from controllers.cli.names import classes, hosts, namespaces, workloads
+from controllers.cli.names import classes, hosts, namespaces, workloads, workloads_or_sets
 from tests.unit.controllers.managementclusters import NAMESPACE, SYSTEM, ManagementCluster, eventually, management_clusters
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import pytest
 
 
-async def offered(complete: Any, folder: Path, cluster: ManagementCluster, **given: Any) -> list[str]:
+async def offered(complete: Any, folder: Path, cluster: ManagementCluster, prefix: str = "", **given: Any) -> list[str]:
     config = folder / "kubeconfig"
     config.write_text(json.dumps(cluster.config("admin", "system:masters")))
     arguments = Namespace(kubeconfig=str(config), context=None, **given)
-    found: list[str] = await asyncio.to_thread(complete, prefix="", parsed_args=arguments)
+    found: list[str] = await asyncio.to_thread(complete, prefix=prefix, parsed_args=arguments)
     return found
 
 
@@ -37,6 +37,9 @@ async def test_names_are_those_of_the_cluster(tmp_path: Path, monkeypatch: pytes
         assert await offered(hosts, tmp_path, cluster, hosts=["h1"]) == ["h2"], "given ones are left out"
         assert await offered(workloads, tmp_path, cluster, namespace=NAMESPACE) == ["other", "w"]
         assert await offered(workloads, tmp_path, cluster, namespace=SYSTEM) == []
+        await cluster.empty_set("db")
+        assert await offered(workloads_or_sets, tmp_path, cluster, namespace=NAMESPACE) == ["other", "w"]
+        assert await offered(workloads_or_sets, tmp_path, cluster, "workloadset/d", namespace=NAMESPACE) == ["workloadset/db"]
         assert await offered(classes, tmp_path, cluster) == ["metal"]
         assert {NAMESPACE, SYSTEM} <= {*await offered(namespaces, tmp_path, cluster)}
 

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from apiserver.client.client import Client
+    from controllers.cluster import Cluster
     from controllers.runtime.controller import Result
 
 SETS = "apis/workload.metal3.io/v1alpha1/workloadsets"
 
 
 @asynccontextmanager
-async def controller(client: Client) -> AsyncIterator[WorkloadSetController]:
+async def controller(client: Client, cluster: Cluster | None = None) -> AsyncIterator[WorkloadSetController]:
     """Run the controller."""
-    cluster, manager = connect(client), Manager()
+    cluster, manager = cluster or connect(client), Manager()
     for informer in cluster.informers:
         manager.informer(informer)
     made = WorkloadSetController(cluster)
@@ -117,14 +118,15 @@ async def test_an_orphan_is_adopted_below_the_number_of_replicas_only(api: FakeA
 async def test_a_set_that_is_gone_adopts_nothing(api: FakeApi, client: Client) -> None:
     """The cache has the set still, and the garbage collector would delete what it adopts."""
     make(api, set_(1))
-    async with controller(client) as made:
+    cluster = connect(client)
+    async with controller(client, cluster) as made:
         await eventually(lambda: names(api) == ["db-0"])
         api.edit(WORKLOADS, "db-0", {"metadata": {"ownerReferences": None}}, "a")
-        stale = made.sets.store.get("a/db")
+        stale = cluster.sets.store.get("a/db")
         assert stale is not None
         api.edit(SETS, "db", {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["orphan"]}}, "a")
-        await eventually(lambda: "deletionTimestamp" in (made.sets.store.get("a/db") or {"metadata": {}})["metadata"])
-        made.sets.store.put("a/db", stale)
+        await eventually(lambda: "deletionTimestamp" in (cluster.sets.store.get("a/db") or {"metadata": {}})["metadata"])
+        cluster.sets.store.put("a/db", stale)
         with pytest.raises(ApiException, match="modified"):
             await made.reconcile("a/db")
         assert "ownerReferences" not in api.get(WORKLOADS, "db-0", "a")["metadata"]
