@@ -49,9 +49,9 @@ def tenants(cluster: Running) -> Iterator[Running]:
 
 
 def tidy(cluster: Running) -> None:
-    """Delete all Workloads and wait until every host is clean and offered again."""
+    """Delete all sets and Workloads, and wait until every host is clean and offered again."""
     for tenant in TENANTS:
-        cluster.kubectl(tenant, "delete", "workloads", "--all", "--wait=false")
+        cluster.kubectl(tenant, "delete", "workloadsets,workloads", "--all", "--wait=false")
     eventually(lambda: all_free(cluster), seconds=90)
 
 
