@@ -8,9 +8,11 @@ import asyncio
 import contextvars
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiserver.client.errors import ApiException
+from apiserver.dev.garbagecollector import GarbageCollector
 from controllers import kinds
 from storage.base import Delete
 from tests.crashes import objects
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 CONSUMER = {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "namespace": "tenant-a", "name": "m0"}
+HOSTS = ("h0", "h1", "h2")
 UNHEALTHY = "capm3.metal3.io/unhealthy"
 OTHER = "http://images.example/other.qcow2"
 
@@ -400,6 +403,99 @@ def host_given_up(stack: Stack) -> bool:
     return free and phase(stack, "one") == "Pending" and condition(stack, "one", "Bound")["reason"] == "GangIncomplete"
 
 
+HEALTH = "simulator.metal3.io/health"
+KEPT_AWAY = ("NoHosts", "NoHostFits")
+"""The reasons of a Workload for which no host is left."""
+
+
+async def report_health(stack: Stack, health: str | None, *names: str) -> None:
+    """Let the BMCs of these hosts report a health, or that all is well."""
+    for name in names:
+        patch = {"metadata": {"annotations": {HEALTH: health}}}
+        await patiently(partial(stack.hardware.patch, "BareMetalHost", name, patch, objects.HARDWARE))
+
+
+async def break_and_repair_free(stack: Stack) -> None:
+    """Let all free hosts be broken while a Workload waits for one, and repair them."""
+    await report_health(stack, "Critical", *HOSTS)
+    await eventually(lambda: not any(host["spec"].get("offers") for host in stack.management.all("Host")))
+    await make_web(stack)
+    await eventually(lambda: condition(stack, "web", "Bound")["reason"] in KEPT_AWAY)
+    await report_health(stack, None, *HOSTS)
+
+
+async def break_as_it_is_chosen(stack: Stack) -> None:
+    """Create a Workload, and let the chosen host break before anything is installed."""
+    await make_web(stack)
+    await eventually(lambda: claimed(stack))
+    await report_health(stack, "Critical", claimed(stack))
+
+
+async def claim_and_break(stack: Stack) -> None:
+    """Claim as CAPM3 does, and let the host break as it is installed."""
+    await claim_view(stack)
+    await report_health(stack, "Warning", "h0")
+
+
+def view_runs_unhealthy(stack: Stack) -> bool:
+    return view_state(stack) == "provisioned" and conditions_agree(stack, "h0", healthy="False")
+
+
+def runs_unhealthy(stack: Stack) -> bool:
+    """Return whether it runs, and its tenant reads on both objects that the hardware has a problem."""
+    name = claimed(stack)
+    told = condition(stack, "web", "Healthy")["status"] == "False"
+    return phase(stack, "web") == "Running" and told and conditions_agree(stack, name, healthy="False")
+
+
+def runs_healthy(stack: Stack) -> bool:
+    return phase(stack, "web") == "Running" and conditions_agree(stack, claimed(stack), healthy="True")
+
+
+def conditions_agree(stack: Stack, name: str, *, healthy: str) -> bool:
+    """Return whether the claimant's view of the host has all conditions of the real one."""
+    shown = {item["type"]: item["status"] for item in view(stack, name)["status"].get("conditions") or ()}
+    real = {item["type"]: item["status"] for item in stack.real(name)["status"]["conditions"]}
+    return len(shown) == CONDITIONS and shown == real and shown["Healthy"] == healthy
+
+
+CONDITIONS = 6
+"""The number of a host's conditions."""
+
+
+async def running_unhealthy(stack: Stack) -> None:
+    """Run a Workload on a host that breaks."""
+    await running_web(stack)
+    await report_health(stack, "Critical", claimed(stack))
+    await stack.until(lambda: runs_unhealthy(stack))
+
+
+async def repair_running(stack: Stack) -> None:
+    await report_health(stack, None, claimed(stack))
+
+
+async def break_and_release(stack: Stack) -> None:
+    """Release the Workload just as its host breaks."""
+    await report_health(stack, "Critical", claimed(stack))
+    await delete_web(stack)
+
+
+def kept_back(stack: Stack) -> bool:
+    """Return whether the broken host is clean, and offered to nobody."""
+    broken = [
+        bmh["metadata"]["name"] for bmh in stack.hardware.all("BareMetalHost") if HEALTH in (bmh["metadata"].get("annotations") or {})
+    ]
+    shown = [stack.host_of(name) for name in broken]
+    free = [host for host in stack.management.all("Host") if host["spec"].get("offers")]
+    clean = not any("image" in stack.real(name)["spec"] for name in broken)
+    return (
+        [host["status"].get("reason") for host in shown] == ["NotHealthy"]
+        and clean
+        and len(free) == 2
+        and not stack.management.all("Workload")
+    )
+
+
 ONCE = (objects.IMAGE,)
 
 
@@ -453,6 +549,59 @@ def set_of(replicas: int, url: str = objects.IMAGE) -> Callable[[Stack], bool]:
     return done
 
 
+async def orphan_set(stack: Stack) -> None:
+    """Delete the set, and keep its members (kubectl delete --cascade=orphan)."""
+    server = stack.management
+    uid = server.get("WorkloadSet", "db", "tenant-a")["metadata"]["uid"]
+    await patiently(lambda: server.client("tenant-a").delete(kinds.SETS, "db", "tenant-a", uid=uid, propagation_policy="Orphan"))
+    collector = GarbageCollector(server.cache, server.registries["WorkloadSet"], server.registries["Workload"])
+    collecting = asyncio.create_task(collector.run())
+    try:
+        await eventually(lambda: server.find("WorkloadSet", "db", "tenant-a") is None)
+    finally:
+        collecting.cancel()
+        await asyncio.gather(collecting, return_exceptions=True)
+
+
+async def scale_and_orphan_set(stack: Stack) -> None:
+    """Ask for one more member, and delete the set as soon as that exists."""
+    await scale_set(2)(stack)
+    await eventually(lambda: stack.management.find("Workload", "db-1", "tenant-a"))
+    await orphan_set(stack)
+
+
+async def set_of_one_runs(stack: Stack) -> None:
+    await empty_set(stack)
+    await scale_set(1)(stack)
+    await stack.until(lambda: set_of(1)(stack))
+
+
+def owners(stack: Stack) -> dict[str, list[str]]:
+    """Return the uids of the owners of each Workload."""
+    return {
+        item["metadata"]["name"]: [owner["uid"] for owner in item["metadata"].get("ownerReferences") or ()]
+        for item in stack.management.all("Workload")
+    }
+
+
+def members_left(stack: Stack) -> bool:
+    """Return whether the set is gone, and its members run without an owner."""
+    left = [phase(stack, name) for name in ("db-0", "db-1")] == ["Running", "Running"]
+    return left and stack.management.all("WorkloadSet") == [] and owners(stack) == {"db-0": [], "db-1": []}
+
+
+async def orphan_and_create_again(stack: Stack) -> None:
+    await orphan_set(stack)
+    made = objects.workload_set("db", replicas=2, updateStrategy={"type": "RollingUpdate"})
+    await stack.management.create(made, who="tenant-a")
+
+
+def adopted(stack: Stack) -> bool:
+    """Return whether the new set has the members of the former one."""
+    uid = stack.management.get("WorkloadSet", "db", "tenant-a")["metadata"]["uid"]
+    return set_of(2)(stack) and owners(stack) == {"db-0": [uid], "db-1": [uid]}
+
+
 FLOWS = (
     Flow("bind and provision", nothing, make_web, lambda stack: phase(stack, "web") == "Running", ONCE),
     Flow("host taken just as it was chosen", nothing, make_web_and_be_late, runs_elsewhere, ONCE),
@@ -480,4 +629,11 @@ FLOWS = (
     Flow("gang", nothing, make_gang, gang_runs, (*ONCE, *ONCE)),
     Flow("gang that is half bound and stays so", nothing, half_a_gang, host_given_up),
     Flow("abandoned claim that its class ends", vanished, reclaim_at_once, gone),
+    Flow("all free hosts broken, and repaired", nothing, break_and_repair_free, runs_healthy, ONCE),
+    Flow("host broken as it was chosen", nothing, break_as_it_is_chosen, runs_unhealthy, ONCE),
+    Flow("host broken as it was claimed through the view", nothing, claim_and_break, view_runs_unhealthy, ONCE),
+    Flow("host of a Workload repaired", running_unhealthy, repair_running, runs_healthy),
+    Flow("host broken at its release", running_web, break_and_release, kept_back),
+    Flow("set deleted without its members as it grows", set_of_one_runs, scale_and_orphan_set, members_left, ONCE),
+    Flow("set deleted without its members, and created again", set_runs, orphan_and_create_again, adopted),
 )
