@@ -212,6 +212,10 @@ class LeaseStatus(Model):
 
     start_time: Timestamp = Field(description="When the lease began: at the binding, or when spec.lease was set later.")
     expiration_timestamp: Timestamp = Field(description="When the Workload is deleted, unless the lease is extended before.")
+    grace_since: Timestamp | None = Field(
+        default=None,
+        description="Until when the server was away, or from when on it serves a restored backup. The lease got more time because of that.",
+    )
 
 
 class WorkloadStatus(Model):

@@ -176,6 +176,7 @@ class _Server:
 
     def _background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         tasks = {**self.delegation.background, **self._admission.background, "serving certificate": self._follow_certificate}
+        tasks["heartbeat"] = self._catalog.workloads.heartbeat.run
         if self._gateway is not None:
             tasks["gateway's certificate"] = self._follow_gateway_certificate
         if self._arguments.tls_cert_file is None:

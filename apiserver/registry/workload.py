@@ -16,6 +16,7 @@ from apiserver.apis.workloadclass import retain_problem
 from apiserver.registry.claims import lease
 from apiserver.registry.claims.binding import binding_causes, keep_binding, with_binding, with_state_of_earlier_controllers
 from apiserver.registry.claims.claims import Claims, adopting, bound, free_reason, with_release_finalizer
+from apiserver.registry.claims.heartbeat import Heartbeat
 from apiserver.registry.claims.projection import taken_from
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes
@@ -75,8 +76,8 @@ class WorkloadStrategy(Strategy):
     They fill in the default class, fix the fields that selected the host once there is one, and let
     only a binding write status.host."""
 
-    def __init__(self, claims: Claims, classes: Registry) -> None:
-        self.claims, self.classes = claims, classes
+    def __init__(self, claims: Claims, classes: Registry, heartbeat: Heartbeat) -> None:
+        self.claims, self.classes, self.heartbeat = claims, classes, heartbeat
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
         """Return a new Workload in phase Pending."""
@@ -179,8 +180,14 @@ class WorkloadStrategy(Strategy):
     async def operations(
         self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
     ) -> tuple[dict[str, Any], list[Operation]]:
-        """Update the view of the host that the Workload has."""
-        return new, self._view(old, new) if old is not None else []
+        """Update the view of the host that the Workload has. A lease that would expire may get more
+        time."""
+        if old is None:
+            return new, []
+        if lease.expires(old, new):
+            more = lease.graced(new, await self.heartbeat.since(), self._lease_rules(new), now())
+            new = {**new, "status": more} if more is not None else new
+        return new, self._view(old, new)
 
     def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
         """Update the view also when the Workload is removed."""
@@ -340,8 +347,9 @@ class WorkloadRegistry(Registry):
     """The generic registry with the binding subresource."""
 
     def __init__(self, cache: WatchCache, claims: Claims, classes: Registry, admission: Admission | None = None) -> None:
-        super().__init__(WORKLOADS, cache, strategy=WorkloadStrategy(claims, classes), admission=admission, convert=with_binding)
-        self.claims = claims
+        self.claims, self.heartbeat = claims, Heartbeat(cache)
+        strategy = WorkloadStrategy(claims, classes, self.heartbeat)
+        super().__init__(WORKLOADS, cache, strategy=strategy, admission=admission, convert=with_binding)
 
     async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
         """Execute POST binding."""

@@ -2,8 +2,10 @@
 
 The end is a time that the server has stored, so that no restart moves it. A Workload is deleted
 only if three clocks agree that its lease is over: this process's wall clock, its monotonic clock,
-and the server's clock. A clock that jumps ahead therefore ends no lease early. The deletion names
-the resourceVersion that has expired, so that an extension which comes first keeps the machine.
+and the server's clock. A clock that jumps ahead therefore ends no lease early. The server also
+knows whether it was away, or was restored from a backup, and gives the lease more time then. The
+deletion names the resourceVersion that has expired, so that an extension which comes first keeps
+the machine.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ DRIFT, BELIEVED = 1.0, 3600.0
 which a larger lead is believed."""
 AGAIN = 60.0
 """The seconds until a deletion that was refused is tried again."""
+ASKED = 1.0
+"""The seconds until the server is asked again whether a lease is over, about which it said something
+else, or said it to another process."""
 UNPROCESSABLE = 422
 
 
@@ -71,16 +76,19 @@ class Leases:
         now = self._clock.now()
         class_ = cluster.classes.store.get(((workload.get("status") or {}).get("host") or {}).get("class", ""))
         conditions, wait = said(workload, warning_of(class_), now)
-        try:
-            written = await cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": conditions} if conditions is not None else {})
-        except ApiException as error:
-            if error.status != UNPROCESSABLE:
-                raise
-            log.warning("workload %s: its lease is not over by the server's clock: %s", key_of(workload), error)
-            return Result(requeue_after=AGAIN)
-        _tell(cluster, workload, conditions)
-        if wait == 0 and find_condition((written.get("status") or {}).get("conditions"), EXPIRED) is not None:
-            await _end(cluster, written)
+        if conditions is not None:
+            try:
+                written = await cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": conditions})
+            except ApiException as error:
+                if error.status != UNPROCESSABLE:
+                    raise
+                log.warning("workload %s: its lease is not over by the server's clock: %s", key_of(workload), error)
+                return Result(requeue_after=AGAIN)
+            if _declared(written):
+                await _end(cluster, written)
+            elif wait == 0:
+                return Result(requeue_after=ASKED)
+            _tell(cluster, workload, conditions)
         return Result(requeue_after=wait or AGAIN) if wait is not None else None
 
 
@@ -102,7 +110,9 @@ def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | Non
     """Return the Workload's conditions if its lease changes them, and the seconds until the next
     step.
 
-    The seconds are 0 when the lease is over, and None without a lease."""
+    The seconds are 0 when the lease is over, and None without a lease. A condition LeaseExpired that
+    is there already is taken back: the deletion then failed, or a backup from that moment was
+    restored. So the server decides again before each deletion."""
     status = workload.get("status") or {}
     before, lease = status.get("conditions") or [], status.get("lease")
     wanted: list[Object] = []
@@ -113,7 +123,7 @@ def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | Non
         wait = max(0.0, (end if now >= warned else warned) - now)
         if now >= warned:
             wanted.append(condition(EXPIRING, True, "LeaseEnds", _ends(lease), generation=workload["metadata"].get("generation")))
-        if now >= end:
+        if now >= end and not _declared(workload):
             wanted.append(condition(EXPIRED, True, "LeaseEnded", f"its lease ended at {lease['expirationTimestamp']}: it is deleted"))
     types = {item["type"] for item in wanted}
     conditions = [
@@ -122,9 +132,16 @@ def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | Non
     return (conditions if conditions != before else None), wait
 
 
+def _declared(workload: Object) -> bool:
+    """Return whether the Workload is said to have expired."""
+    return find_condition((workload.get("status") or {}).get("conditions"), EXPIRED) is not None
+
+
 def _ends(lease: Object) -> str:
+    since = lease.get("graceSince")
+    why = f"the server was away or restored until {since}, so the lease got more time: " if since else ""
     return (
-        f"the Workload is deleted at {lease['expirationTimestamp']}, and its machine is released: raise spec.lease.durationSeconds to keep "
+        f"{why}the Workload is deleted at {lease['expirationTimestamp']}, and its machine is released: raise spec.lease.durationSeconds to keep "
         f"it, which counts from {lease['startTime']}"
     )
 

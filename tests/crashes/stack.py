@@ -149,12 +149,15 @@ class ApiServer:
     async def running(self) -> AsyncIterator[None]:
         """Serve for the duration of the block."""
         await self.cache.start()
-        controller = asyncio.create_task(self._namespace_controller.run())
+        tasks = [asyncio.create_task(self._namespace_controller.run())]
+        if isinstance(workloads := self.registries.get("Workload"), WorkloadRegistry):
+            tasks.append(asyncio.create_task(workloads.heartbeat.run()))
         try:
             yield
         finally:
-            controller.cancel()
-            await asyncio.gather(controller, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             for client in self._clients.values():
                 await client.close()
             self._api.stop_watches()

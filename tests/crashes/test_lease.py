@@ -12,10 +12,11 @@ import pytest
 
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException
+from apiserver.registry.claims.lease import GRACE
 from tests.crashes import objects
 from tests.crashes.checks import assert_sound, condition, phase
 from tests.crashes.flows import Flow, gone, patiently, running_web
-from tests.crashes.stack import EPOCH, Stack, running
+from tests.crashes.stack import EPOCH, Snapshot, Stack, running
 from tests.crashes.test_crashpoints import live, points, prepared
 from tests.crashes.virtual import run
 
@@ -46,7 +47,7 @@ class Wall:
 def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
     made = Wall()
     monkeypatch.setattr("controllers.workload.lease.time", made)
-    for module in ("apiserver.registry.workload", "apiserver.registry.claims.claims"):
+    for module in ("apiserver.registry.workload", "apiserver.registry.claims.claims", "apiserver.registry.claims.heartbeat"):
         monkeypatch.setattr(f"{module}.now", made.now)
     return made
 
@@ -150,7 +151,8 @@ def test_a_clock_that_jumps_ahead_ends_nothing(wall: Wall, whose: str) -> None:
         await asyncio.sleep(LENGTH / 2)
         assert phase(stack, "web") == "Running"
         setattr(wall, whose, 0.0)
-        await stack.until(lambda: stack.management.find("Workload", "web", "tenant-a") is None, 2 * LENGTH)
+        grace = GRACE if whose == "server" else 0  # its storage seems to have been away
+        await stack.until(lambda: stack.management.find("Workload", "web", "tenant-a") is None, 2 * LENGTH + grace)
 
     life(main)
 
@@ -166,6 +168,65 @@ def test_controllers_whose_clock_is_wrong_from_the_start_end_nothing(wall: Wall)
         assert "deletionTimestamp" not in stack.management.get("Workload", "web", "tenant-a")["metadata"]
 
     life(main)
+
+
+DAYS = 3 * 86400
+
+
+def after_a_snapshot(wall: Wall, later: Callable[[Stack], Coroutine[Any, Any, None]], **class_spec: Any) -> None:
+    """Restore a snapshot, in which a Workload has a lease of LENGTH, when that is long over."""
+
+    async def before() -> Snapshot:
+        async with running() as stack:
+            await stack.seed(2, **class_spec)
+            stack.control()
+            await start(stack, lease={"durationSeconds": LENGTH})
+            return stack.snapshot()
+
+    async def after() -> None:
+        async with running(snapshot) as stack:
+            stack.control()
+            await later(stack)
+            await stack.settled()
+            assert_sound(stack)
+
+    snapshot = run(before)
+    wall.server = wall.controllers = DAYS
+    run(after)
+
+
+def test_what_was_lent_when_a_snapshot_was_taken_gets_a_day_after_it_is_restored(wall: Wall) -> None:
+    async def later(stack: Stack) -> None:
+        await stack.until(lambda: "graceSince" in lease_of(stack))
+        restored, expiring = lease_of(stack)["graceSince"], condition(stack, "web", "LeaseExpiring")
+        await stack.until(lambda: "restored until" in condition(stack, "web", "LeaseExpiring")["message"])
+        assert restored <= wall.now()
+        await asyncio.sleep(GRACE - 600)
+        assert phase(stack, "web") == "Running", expiring
+        assert lease_of(stack)["graceSince"] == restored, "the grace is given once"
+        await stack.until(lambda: stack.management.find("Workload", "web", "tenant-a") is None, 1200)
+
+    after_a_snapshot(wall, later)
+
+
+def test_the_grace_after_a_restore_is_enough_to_extend_the_lease_again(wall: Wall) -> None:
+    async def later(stack: Stack) -> None:
+        await stack.until(lambda: "graceSince" in lease_of(stack))
+        await extend(stack, 2 * DAYS)
+        assert "graceSince" not in lease_of(stack)
+        await asyncio.sleep(2 * GRACE)
+        assert phase(stack, "web") == "Running"
+        types = {item["type"] for item in stack.management.get("Workload", "web", "tenant-a")["status"]["conditions"]}
+        assert "LeaseExpired" not in types
+
+    after_a_snapshot(wall, later)
+
+
+def test_a_class_with_short_leases_gets_its_machines_back_soon_after_a_restore(wall: Wall) -> None:
+    async def later(stack: Stack) -> None:
+        await stack.until(lambda: stack.management.find("Workload", "web", "tenant-a") is None, 3 * LENGTH)
+
+    after_a_snapshot(wall, later, lease={"maxDurationSeconds": LENGTH})
 
 
 def test_a_claim_through_the_view_has_its_classs_lease(wall: Wall) -> None:

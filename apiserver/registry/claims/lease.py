@@ -3,6 +3,9 @@
 The lease begins with the binding, by the server's clock. Its length is that of the Workload, or
 else that of its class, and never more than the class's maximum. A Workload without either has no
 lease. A machine that is adopted as it runs has a lease only if the Workload itself asks for one.
+
+A lease that began before the storage was away, or was restored from a backup, gets more time when
+its end comes. Its tenant may have extended it, or could not.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from apiserver.apis.status import cause
 
 EXPIRED = "LeaseExpired"
 """The condition with which the controllers announce that they delete the Workload."""
+
+GRACE = 86400
+"""The seconds that a tenant has at least, after the storage came back, to extend a lease."""
 
 Object = dict[str, Any]
 
@@ -64,6 +70,27 @@ def early(old: Mapping[str, Any], new: Mapping[str, Any], now: str) -> list[dict
         return []
     message = f"Invalid value: the lease ends at {expiration or 'no time'}, and it is {now}: compare the clocks of all servers"
     return [cause("FieldValueInvalid", message, "status.conditions")]
+
+
+def expires(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Return whether the write says that the lease has expired, which nothing said before."""
+    return _expired(new.get("status") or {}) and not _expired(old.get("status") or {})
+
+
+def graced(workload: Mapping[str, Any], since: str, rules: Mapping[str, Any], now: str) -> Object | None:
+    """Return the status of a Workload whose lease gets more time instead of its end, or None.
+
+    `since`: since when the storage has been served without a gap. The class's warning time is the
+    least, but its maximum is the most: no lost extension was longer."""
+    status = workload.get("status") or {}
+    lease, wait = status.get("lease"), max(GRACE, rules.get("warningSeconds", GRACE))
+    if not lease or lease["startTime"] >= since:
+        return None
+    end = _after(since, min(wait, rules.get("maxDurationSeconds", wait)))
+    if end <= now:
+        return None
+    conditions = [item for item in status.get("conditions") or () if item.get("type") != EXPIRED]
+    return {**status, "conditions": conditions, "lease": {**lease, "expirationTimestamp": end, "graceSince": since}}
 
 
 def _expired(status: Mapping[str, Any]) -> bool:

@@ -127,3 +127,19 @@ def test_terms() -> None:
     assert sooner(Result(5.0), Result(3.0)) == sooner(None, Result(3.0)) == Result(3.0)
     assert sooner(Result(5.0), None) == sooner(Result(None), Result(5.0)) == Result(5.0)
     assert sooner(None, None) is None
+
+
+def test_that_a_lease_has_expired_is_taken_back_until_the_server_says_it_again() -> None:
+    """A backup may contain it, of a lease that was extended afterwards."""
+    declared, _ = said(workload(), 600, START + 7200)
+    taken_back, wait = said(workload(declared), 600, START + 7300)
+    assert (types(taken_back), wait) == (["Ready", "LeaseExpiring"], 0.0)
+    assert types(said(workload(taken_back), 600, START + 7301)[0])[-1] == "LeaseExpired"
+
+
+def test_a_lease_that_got_more_time_says_why() -> None:
+    graced = workload()
+    graced["status"]["lease"]["graceSince"] = "2026-01-01T01:00:00Z"
+    conditions, _ = said(graced, 600, START + 7000)
+    assert conditions is not None
+    assert "restored until 2026-01-01T01:00:00Z, so the lease got more time" in conditions[-1]["message"]

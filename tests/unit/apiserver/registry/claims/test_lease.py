@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.registry.claims.lease import begun, changed, early, problems
+from apiserver.registry.claims.lease import begun, changed, early, expires, graced, problems
 
 START, NOW = "2026-01-31T23:59:30Z", "2026-02-01T00:01:00Z"
 MINUTE = "2026-02-01T00:00:30Z"
@@ -84,3 +84,36 @@ def test_nothing_expires_before_the_servers_clock_says_so() -> None:
     assert early(expired(said=False, end=None), expired(), NOW)[0]["reason"] == "FieldValueInvalid"
     assert early(expired(end=HOUR), expired(), NOW) == [], "it was accepted before"
     assert early(expired(), expired(said=False), START) == []
+
+
+def test_only_what_was_not_said_before_expires() -> None:
+    assert expires(expired(said=False), expired())
+    assert not expires(expired(), expired())
+    assert not expires(expired(said=False), expired(said=False))
+
+
+LATER = "2026-02-02T00:01:00Z"
+
+
+@pytest.mark.parametrize(
+    ("rules", "since", "now", "end"),
+    [
+        ({}, NOW, NOW, LATER),
+        ({}, NOW, "2026-02-02T00:00:59Z", LATER),
+        ({}, NOW, LATER, None),
+        ({}, START, NOW, None),
+        ({}, "1970-01-01T00:00:00Z", NOW, None),
+        ({"warningSeconds": 60}, NOW, NOW, LATER),
+        ({"warningSeconds": 2 * 86400}, NOW, NOW, "2026-02-03T00:01:00Z"),
+        ({"warningSeconds": 2 * 86400, "maxDurationSeconds": 3600}, NOW, NOW, "2026-02-01T01:01:00Z"),
+        ({"maxDurationSeconds": 9 * 86400}, NOW, NOW, LATER),
+    ],
+)
+def test_a_lease_that_may_have_been_extended_gets_more_time(rules: dict[str, int], since: str, now: str, end: str | None) -> None:
+    found = graced(expired(), since, rules, now)
+    lease = {"startTime": START, "expirationTimestamp": end, "graceSince": since}
+    assert found == ({"conditions": [], "lease": lease} if end else None)
+
+
+def test_without_a_lease_nothing_gets_more_time() -> None:
+    assert graced(expired(end=None), NOW, {}, NOW) is None
