@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from apiserver.apis.base import DNS_LABEL
+from apiserver.apis.names import CLAIMED_THROUGH, TEMPLATE_REVISION
 from apiserver.apis.status import cause
 from apiserver.apis.workloadset import GROUP, LONGEST_NAME, VERSION, Scale, WorkloadSet
+from apiserver.registry.claims import lease
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.entry import Entry
-from apiserver.registry.generic.metadata import is_label, template_causes
+from apiserver.registry.generic.metadata import is_label, now, template_causes
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import SCALE, Column, Resource
 from apiserver.registry.generic.selectors import LabelSelector
 from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import normalize
-from apiserver.registry.workload import spec_causes
+from apiserver.registry.workload import class_spec, spec_causes
 from apiserver.registry.workloadclass import default_class
 
 if TYPE_CHECKING:
@@ -104,10 +106,15 @@ class WorkloadSetStrategy(Strategy):
         template, stored = spec["template"], before["template"] if before is not None else {}
         for found in template_causes(stored.get("metadata") or {}, template.get("metadata") or {}):
             yield {**found, "field": f"{TEMPLATE}.{found['field']}"}
+        yield from _label_causes(stored, template)
         yield from _selector_causes(spec)
         wanted, old = template["spec"], stored.get("spec")
         name = default_class(self.classes)
         for found in spec_causes(self.classes, _with_class(wanted, name), _with_class(old, name) if old is not None else None, namespace):
+            yield {**found, "field": f"{TEMPLATE}.{found['field']}"}
+        class_ = _with_class(wanted, name).get("className")
+        rules = ((class_spec(self.classes, class_) if class_ else None) or {}).get("lease") or {}
+        for found in lease.problems({"spec": old} if old is not None else None, {"spec": wanted}, rules, now()):
             yield {**found, "field": f"{TEMPLATE}.{found['field']}"}
         if wanted.get("hostRef"):
             why = "Forbidden: a host has one Workload: use hostSelector, or create a Workload for this host"
@@ -125,6 +132,15 @@ def _keeps_what_runs(old: dict[str, Any], new: dict[str, Any]) -> bool:
     strategy = spec.get("updateStrategy")
     rolling = isinstance(strategy, dict) and strategy.get("type") == "RollingUpdate"
     return not rolling and spec.get("template") != before.get("template")
+
+
+def _label_causes(stored: dict[str, Any], template: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Yield causes for new labels that are not a template's to give."""
+    before, labels = ((one.get("metadata") or {}).get("labels") or {} for one in (stored, template))
+    for label in (TEMPLATE_REVISION, CLAIMED_THROUGH):
+        if label in labels and labels[label] != before.get(label):
+            why = f"Forbidden: {label} is written by the server and its controllers: leave it out"
+            yield cause("FieldValueForbidden", why, f"{TEMPLATE}.metadata.labels")
 
 
 def _with_class(spec: dict[str, Any], default: str | None) -> dict[str, Any]:

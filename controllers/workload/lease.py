@@ -19,6 +19,7 @@ from apiserver.client.clock import Clock, LoopClock, timestamp
 from apiserver.client.errors import ApiException, ignore_not_found
 from apiserver.client.objects import Object, key_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
+from controllers.leasedsets import end_leases
 from controllers.runtime.conditions import condition, find_condition, set_conditions
 from controllers.runtime.controller import Result
 
@@ -141,8 +142,8 @@ def _ends(lease: Object) -> str:
     since = lease.get("graceSince")
     why = f"the server was away or restored until {since}, so the lease got more time: " if since else ""
     return (
-        f"{why}the Workload is deleted at {lease['expirationTimestamp']}, and its machine is released: raise spec.lease.durationSeconds to keep "
-        f"it, which counts from {lease['startTime']}"
+        f"{why}the Workload is deleted at {lease['expirationTimestamp']}, and its machine is released: raise "
+        f"spec.lease.durationSeconds to keep it, which counts from {lease['startTime']}"
     )
 
 
@@ -160,7 +161,10 @@ def _tell(cluster: Cluster, workload: Object, conditions: list[Object] | None) -
 
 
 async def _end(cluster: Cluster, workload: Object) -> None:
-    """Delete the Workload as its tenant would, unless it was changed since its lease was over."""
+    """Delete the Workload as its tenant would, unless it was changed since its lease was over.
+
+    A set that controls it is told before, so that it creates no other one in its place."""
+    await end_leases(cluster, workload)
     log.info("workload %s: its lease is over: it is deleted", key_of(workload))
     version = workload["metadata"]["resourceVersion"]
     with ignore_not_found():

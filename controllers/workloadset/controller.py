@@ -15,6 +15,7 @@ from apiserver.client.clock import exponential_delay
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, matches, name_of, namespace_of, typed, uid_of
 from controllers import kinds
+from controllers.leasedsets import leases_ended
 from controllers.owners import controller_of, controlling_set
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workloadset.members import (
@@ -116,25 +117,35 @@ class WorkloadSetController:
         for member in leaving[:AT_ONCE]:
             await self._patch(member, releasing_patch(set_, member))
         adoptable = [workload for workload in self._others(set_).values() if is_adoptable(set_, workload)]
-        if not adoptable or not await self._still_exists(set_):
+        if not adoptable or await self._current(set_) is None:
             return
         for workload in adoptable[:AT_ONCE]:
             await self._patch(workload, adopting_patch(set_, workload))
             self._event(set_, "Normal", "Adopted", f"Workload {name_of(workload)} is a member now")
 
-    async def _still_exists(self, set_: Object) -> bool:
-        """Return whether the set exists and is not being deleted, according to the server and not
-        the cache.
+    async def _current(self, set_: Object) -> Object | None:
+        """Return the set as the server, and not the cache, has it; None if it is being deleted.
 
         The garbage collector would delete Workloads that a deleted set adopts."""
         current = await self._cluster.client.find(kinds.SETS, name_of(set_), namespace_of(set_))
-        return current is not None and uid_of(current) == uid_of(set_) and not deleting(current)
+        return current if current is not None and uid_of(current) == uid_of(set_) and not deleting(current) else None
+
+    async def _may_create(self, set_: Object) -> bool:
+        """Return whether members may be created.
+
+        The cache of sets may not show yet what made a member end."""
+        if leases_ended(set_) is not None:
+            return False
+        current = await self._current(set_)
+        return current is not None and leases_ended(current) is None
 
     async def _scale(self, set_: Object, members: Members) -> tuple[bool, Finding | None]:
         """Create and delete members. Return whether there are more to do, and what was refused."""
         gone = [*members.excess, *lost(members)]
         for member in gone[:AT_ONCE]:
             await self._delete(set_, member)
+        if members.missing and not await self._may_create(set_):
+            return len(gone) > AT_ONCE, None
         created, refused = await self._create(set_, members.missing[:AT_ONCE])
         more = len(gone) > AT_ONCE or (created == AT_ONCE and len(members.missing) > AT_ONCE)
         return more, refused
@@ -184,9 +195,18 @@ class WorkloadSetController:
                 continue
             if not left:
                 return True
-            await self._patch(member, patch)
+            await self._lightly(set_, member, patch)
             left -= 1
         return False
+
+    async def _lightly(self, set_: Object, member: Object, patch: Object) -> None:
+        """Change what touches no machine. A lease that the class does not allow is an event."""
+        try:
+            await self._patch(member, patch)
+        except ApiException as error:
+            if error.status != INVALID:
+                raise
+            self._event(set_, "Warning", "FailedUpdate", f"Workload {name_of(member)}: {error.message}"[:MESSAGE])
 
     async def _update_one(self, set_: Object, member: Object) -> bool:
         """Carry out the next step for one member. Return whether there was one."""

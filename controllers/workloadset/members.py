@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from datetime import datetime
 from typing import Any
@@ -23,6 +24,8 @@ INSTALLED = ("image", "customDeploy", *FIRST_BOOT)
 NOT_THE_TEMPLATES = ("className", "hostRef", "consumerRef", "gang")
 """The fields of a member's spec that the server or another client fills in if the template leaves
 them out."""
+NO_REVISION = ("gang", "lease")
+"""The fields of a template that reach members without an update."""
 _ORDINAL = re.compile(r"0|[1-9][0-9]{0,3}")
 
 
@@ -64,8 +67,7 @@ def _explicit(spec: Object) -> Object:
         found: Object = WorkloadSpec.decode(spec).model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
     except ValidationError:
         found = dict(spec)  # stored by another version
-    found.pop("gang", None)
-    return found
+    return {key: value for key, value in found.items() if key not in NO_REVISION}
 
 
 def adopted_revision(set_: Object, workload: Object) -> str:
@@ -110,8 +112,11 @@ def _part(template: Object, field: str) -> dict[str, str]:
 
 
 def is_adoptable(set_: Object, workload: Object) -> bool:
-    """Return whether the Workload, which has a member's name, may become a member."""
-    return controller_of(workload) is None and not deleting(workload) and matches(set_["spec"]["selector"], labels_of(workload))
+    """Return whether the Workload, which has a member's name, may become a member.
+
+    What a claim through the view has made belongs to that claim."""
+    free = controller_of(workload) is None and not deleting(workload) and kinds.CLAIMED_THROUGH not in labels_of(workload)
+    return free and matches(set_["spec"]["selector"], labels_of(workload))
 
 
 def adopting_patch(set_: Object, workload: Object) -> Object:
@@ -132,16 +137,33 @@ def releasing_patch(set_: Object, member: Object) -> Object:
 def light_patch(set_: Object, member: Object) -> Object | None:
     """Return the merge patch of what may change without touching the machine, or None.
 
-    These are the template's labels and annotations, and the gang."""
+    These are the template's labels and annotations, the gang, and a longer lease. A member never
+    gets a shorter one, because it may have been extended by itself."""
     template, metadata = set_["spec"]["template"], {}
     for field, present in (("labels", labels_of(member)), ("annotations", annotations_of(member))):
         if missing := {key: value for key, value in _part(template, field).items() if present.get(key) != value}:
             metadata[field] = missing
-    patch: Object = {"metadata": {**_version(member), **metadata}} if metadata else {}
+    spec: Object = {}
     gang, present = gang_of(set_), member["spec"].get("gang")
     if gang != present and (gang is not None or (present or {}).get("name") == name_of(set_)):
-        patch = {"metadata": {**_version(member), **metadata}, "spec": {"gang": gang}}
-    return patch or None
+        spec["gang"] = gang
+    lease = template["spec"].get("lease")
+    if lease and lease != member["spec"].get("lease") and lease["durationSeconds"] > _lent_for(member):
+        spec["lease"] = lease
+    if not metadata and not spec:
+        return None
+    return {"metadata": {**_version(member), **metadata}, **({"spec": spec} if spec else {})}
+
+
+def _lent_for(member: Object) -> float:
+    """Return the seconds for which the member has its host, by its own wish or its class's."""
+    if not has_host(member):
+        return 0
+    lease = (member.get("status") or {}).get("lease")
+    if not lease:
+        return math.inf
+    start, end = (datetime.fromisoformat(lease[field]) for field in ("startTime", "expirationTimestamp"))
+    return (end - start).total_seconds()
 
 
 def is_between(member: Object) -> bool:
@@ -162,14 +184,15 @@ def update_patch(set_: Object, member: Object) -> Object | None:
     A machine reads only once what it is to run, so it is emptied first and installed again after
     that. The removal of the image is the consent to wipe the disks, whatever the member's
     updatePolicy."""
-    wanted, present = set_["spec"]["template"]["spec"], member["spec"]
+    template, present = set_["spec"]["template"]["spec"], member["spec"]
+    wanted = {field: value for field, value in template.items() if field != "lease"}
     reinstalls = has_host(member) and any(wanted.get(field) != present.get(field) for field in INSTALLED)
     if reinstalls and (present.get("image") or present.get("customDeploy")):
         metadata = {**_version(member), "labels": {kinds.TEMPLATE_REVISION: None}}
         return {"metadata": metadata, "spec": {"image": None, "customDeploy": None}}
     if reinstalls and not is_empty(member):
         return None
-    kept = [field for field in NOT_THE_TEMPLATES if field not in wanted]
+    kept = ["lease", *(field for field in NOT_THE_TEMPLATES if field not in wanted)]
     metadata = {**_version(member), "labels": {kinds.TEMPLATE_REVISION: revision_of(wanted)}}
     return {"metadata": metadata, "spec": _difference({k: v for k, v in present.items() if k not in kept}, wanted)}
 

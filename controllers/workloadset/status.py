@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from apiserver.client.clock import timestamp
 from apiserver.client.objects import Object, name_of
 from controllers.charges import is_of_quota
+from controllers.leasedsets import LEASE_ENDED, leases_ended
 from controllers.runtime.conditions import condition, find_condition, is_true, set_conditions
 from controllers.workloadset.members import is_between, is_ready, runs_nothing
 from controllers.workloadset.plan import Members, is_available, is_rolling
@@ -71,7 +72,8 @@ def _conditions(set_: Object, finding: Finding | None, available: int, now: str)
     else:
         wanted.append(condition("Progressing", finding.works, finding.reason, finding.message, generation=generation))
         wanted.append(condition("Ready", False, finding.reason, finding.message, generation=generation))
-    found = [item for item in set_conditions(current, wanted, now) if item["type"] != STALLED]
+    past = (STALLED,) if leases_ended(set_) is not None else (STALLED, LEASE_ENDED)
+    found = [item for item in set_conditions(current, wanted, now) if item["type"] not in past]
     if finding is None or not finding.final:
         return found
     stalled = condition(STALLED, True, finding.reason, finding.message, generation=generation)
@@ -96,6 +98,8 @@ def _finding(set_: Object, members: Members, now: datetime) -> Finding | None:
             "set of another name"
         )
         return Finding("NameTaken", what, final=True)
+    if members.missing and (ended := leases_ended(set_)) is not None:
+        return Finding(LEASE_ENDED, ended["message"], final=True)
     if members.missing or members.excess or members.leaving:
         return Finding("Scaling", f"{len(members.all)} of {set_['spec']['replicas']} members exist", works=True)
     outdated = [member for member in members.current.values() if members.is_outdated(member)]

@@ -229,6 +229,30 @@ def test_a_class_with_short_leases_gets_its_machines_back_soon_after_a_restore(w
     after_a_snapshot(wall, later, lease={"maxDurationSeconds": LENGTH})
 
 
+def test_a_set_gives_its_machines_back_and_gets_others_only_when_it_is_changed(wall: Wall) -> None:
+    def members(stack: Stack) -> list[str]:
+        return sorted(one["metadata"]["name"] for one in stack.management.all("Workload"))
+
+    async def main(stack: Stack) -> None:
+        await stack.management.create(objects.workload_set("db", replicas=2), who="tenant-a")
+        await stack.until(lambda: [phase(stack, name) for name in members(stack)] == ["Running"] * 2)
+        await stack.until(lambda: not members(stack), 3 * LENGTH)
+        await stack.until(lambda: condition_of_set(stack, "Ready")["reason"] == "LeaseEnded")
+        await asyncio.sleep(2 * LENGTH)
+        assert not members(stack)
+        assert all(bmh["status"]["provisioning"]["state"] == "available" for bmh in stack.hardware.all("BareMetalHost"))
+        await patiently(lambda: stack.management.patch("WorkloadSet", "db", {"spec": {"replicas": 1}}, "tenant-a", who="tenant-a"))
+        await stack.until(lambda: [phase(stack, name) for name in members(stack)] == ["Running"])
+        await stack.until(lambda: condition_of_set(stack, "Ready")["reason"] != "LeaseEnded")
+
+    life(main, lease={"maxDurationSeconds": LENGTH})
+
+
+def condition_of_set(stack: Stack, type_: str) -> Any:
+    conditions = stack.management.get("WorkloadSet", "db", "tenant-a")["status"]["conditions"]
+    return next(item for item in conditions if item["type"] == type_)
+
+
 def test_a_claim_through_the_view_has_its_classs_lease(wall: Wall) -> None:
     async def main(stack: Stack) -> None:
         await stack.management.patch("BareMetalHost", "h0", {"spec": {"consumerRef": CONSUMER}}, "tenant-a", who="tenant-a")

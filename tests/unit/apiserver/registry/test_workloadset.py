@@ -29,7 +29,7 @@ CLASS = {
     "apiVersion": "workload.metal3.io/v1alpha1",
     "kind": "WorkloadClass",
     "metadata": {"name": "metal", "annotations": {"workloadclass.workload.metal3.io/is-default-class": "true"}},
-    "spec": {"provisioner": "metal3.io/baremetalhost", "images": {"allow": ["images.example"]}},
+    "spec": {"provisioner": "metal3.io/baremetalhost", "images": {"allow": ["images.example"]}, "lease": {"maxDurationSeconds": 3600}},
 }
 
 
@@ -90,6 +90,9 @@ async def test_a_new_set_has_one_replica_and_was_seen_by_no_controller(registrie
         ({"template": {"customDeploy": {"method": "x" * 300}}}, "spec.template.spec.customDeploy.method"),
         ({"minAvailable": 1, "template": {"gang": {"name": "all", "minAvailable": 1}}}, "spec.template.spec.gang"),
         ({"template": {"image": IMAGE, "customDeploy": {"method": "x"}}}, "spec.template.spec"),
+        ({"template": {"lease": {"durationSeconds": 3601}}}, "spec.template.spec.lease.durationSeconds"),
+        ({"labels": {"app": "db", "workload.metal3.io/template-revision": "x"}}, "spec.template.metadata.labels"),
+        ({"labels": {"app": "db", "workload.metal3.io/claimed-through": "x"}}, "spec.template.metadata.labels"),
     ],
 )
 async def test_what_no_workload_could_be_is_refused_as_a_template(registries: Registries, spec: dict[str, Any], field: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from apiserver.apis.workload import WorkloadSpec
@@ -129,3 +131,28 @@ def test_a_template_cannot_choose_the_revision_of_its_members() -> None:
     of = set_()
     of["spec"]["template"]["metadata"]["labels"][kinds.TEMPLATE_REVISION] = "mine"
     assert members.light_patch(of, member(of, 0)) is None
+
+
+def test_a_longer_lease_reaches_members_without_an_update_and_a_shorter_one_never() -> None:
+    of = set_(template={"lease": {"durationSeconds": 100}})
+    lent: dict[str, Any] = {"lease": {"startTime": "2026-01-01T00:00:00Z", "expirationTimestamp": "2026-01-01T00:01:40Z"}}
+    one, longer = member(of, 0, **lent), changed(of, lease={"durationSeconds": 200})
+    extending = {"metadata": {"resourceVersion": "100"}, "spec": {"lease": {"durationSeconds": 200}}}
+    assert members.light_patch(of, one) is None
+    assert members.light_patch(longer, one) == extending
+    assert members.light_patch(longer, member(set_(), 0, **lent)) == extending, "it has its class's lease"
+    assert members.light_patch(longer, member(set_(), 0, phase="Pending")) == extending
+    extended = {**lent["lease"], "expirationTimestamp": "2026-01-01T00:10:00Z"}
+    assert members.light_patch(longer, member(of, 0, lease=extended)) is None, "it was extended by itself"
+    assert members.light_patch(of, member(set_(), 0)) is None, "what runs without an end gets none"
+    revisions = {members.revision_of(each["spec"]["template"]["spec"]) for each in (of, longer, set_())}
+    assert len(revisions) == 1, "a lease is no reason to install a machine again"
+    other = changed(longer, online=False)
+    assert "lease" not in (members.update_patch(other, one) or {})["spec"]
+
+
+def test_what_a_claim_through_the_view_made_is_not_adopted() -> None:
+    of = set_()
+    of["spec"]["selector"] = {"matchLabels": {kinds.CLAIMED_THROUGH: "baremetalhost"}}
+    claimed = {**member(of, 0), "metadata": {"name": "db-0", "namespace": "a", "labels": {kinds.CLAIMED_THROUGH: "baremetalhost"}}}
+    assert not members.is_adoptable(of, claimed)

@@ -1,0 +1,41 @@
+"""Say and read that the leases of a WorkloadSet have ended, so that it gives its machines back.
+
+A set would create a member again at once whose lease has ended. So the end is written to the set
+before the member is deleted. From then on the set creates no members, until its owner changes it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.client.clock import timestamp
+from apiserver.client.objects import Object, name_of, namespace_of, uid_of
+from controllers import kinds
+from controllers.owners import controlling_set
+from controllers.runtime.conditions import condition, find_condition, set_conditions
+
+if TYPE_CHECKING:
+    from controllers.cluster import Cluster
+
+LEASE_ENDED = "LeaseEnded"
+
+
+def leases_ended(set_: Object) -> Object | None:
+    """Return the condition by which the set creates no members, or None.
+
+    A change of the set's spec asks for machines again."""
+    found = find_condition((set_.get("status") or {}).get("conditions"), LEASE_ENDED)
+    current = found is not None and found.get("observedGeneration") == set_["metadata"].get("generation")
+    return found if current else None
+
+
+async def end_leases(cluster: Cluster, member: Object) -> None:
+    """Tell the set that controls the Workload, if one does, that the Workload's lease has ended."""
+    owner = controlling_set(member)
+    set_ = await cluster.client.find(kinds.SETS, owner["name"], namespace_of(member)) if owner is not None else None
+    if owner is None or set_ is None or uid_of(set_) != owner["uid"] or leases_ended(set_) is not None:
+        return
+    text = f"the lease of {name_of(member)} has ended: members that are gone are not created again before spec is changed"
+    said = condition(LEASE_ENDED, True, LEASE_ENDED, text, generation=set_["metadata"].get("generation"))
+    before = (set_.get("status") or {}).get("conditions")
+    await cluster.patch_status(kinds.SETS, set_, {"conditions": set_conditions(before, [said], timestamp())})
