@@ -208,7 +208,7 @@ class Address(Model):
 
 
 class LeaseStatus(Model):
-    """The lease of the machine. Only the server writes it."""
+    """The lease of the machine. The server writes it, and `move` removes it."""
 
     start_time: Timestamp = Field(description="When the lease began: at the binding, or when spec.lease was set later.")
     expiration_timestamp: Timestamp = Field(description="When the Workload is deleted, unless the lease is extended before.")

@@ -7,6 +7,7 @@ is deleted before its replacement exists.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 TAKEN_BY = f"{kinds.GROUP}/workload-uid"
 """A label of a view that a relay has claimed: the uid of the relay's Workload."""
+FORBIDDEN = 403
 MOVED = f"{kinds.GROUP}/moved"
 """An annotation of a secret that was copied to the other cluster, and is deleted when unused."""
 
@@ -161,8 +163,12 @@ class Mover:
             if TAKEN_BY in labels_of(view):
                 raise Blocked(f"the host {host['name']} is another cluster's already: look at spec.consumerRef of its BareMetalHost")
             await self._copy_secrets(workload)
-            adopts = adopted_consumer(view["spec"]["consumerRef"])
-            wanted = plan.successor(workload, class_name=there["spec"]["className"], host=host["name"], adopts=adopts)
+            adopts, class_name = adopted_consumer(view["spec"]["consumerRef"]), there["spec"]["className"]
+            left = plan.lease_left(workload, time.time())
+            if left is not None and left < plan.SHORT:
+                raise Blocked(f"its lease ends at {workload['status']['lease']['expirationTimestamp']}: extend it before it is moved")
+            lease = await self._allowed(class_name, left)
+            wanted = plan.successor(workload, class_name=class_name, host=host["name"], adopts=adopts, lease=lease)
             made = await self._make(workload, wanted)
         self._check_successor(made, workload)
         if not (made.get("status") or {}).get("host"):
@@ -173,9 +179,37 @@ class Mover:
         uid = uid_of(made)
         await self._until(lambda: self._taken_over(name, uid, host["name"]), f"{name} to take over {host['name']}")
         if annotations_of(workload).get(plan.MOVED_TO) != uid:
+            await self._until(lambda: self._lease_ended(workload), f"the lease of {name} here to be as it was read")
             patch = {"metadata": {"annotations": {plan.MOVED_TO: uid}}}
             await self._source.patch(kinds.WORKLOADS, name, patch, self._namespace)
         self._reporter.say(f"{name}: moved; it keeps {host['name']} here for the one there")
+
+    async def _allowed(self, class_name: str, seconds: int | None) -> int | None:
+        """Return the seconds of a lease, or the most that the class in the target allows."""
+        class_ = await self._target.find(kinds.CLASSES, class_name) if seconds is not None else None
+        most = (((class_ or {}).get("spec") or {}).get("lease") or {}).get("maxDurationSeconds")
+        return seconds if seconds is None or most is None else min(seconds, most)
+
+    async def _lease_ended(self, workload: Object) -> bool:
+        """End the lease here: its successor has one that ends at the same time.
+
+        Returns False if the Workload changed meanwhile. Tenants may not write a status, so the
+        owner's lease stays when they move their Workloads."""
+        name = name_of(workload)
+        current = await self._source.get(kinds.WORKLOADS, name, self._namespace)
+        if uid_of(current) != uid_of(workload) or "lease" not in (current.get("status") or {}):
+            return True
+        patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "status": {"lease": None}}
+        try:
+            await self._source.patch(kinds.WORKLOADS, name, patch, self._namespace, subresource="status")
+        except ApiException as error:
+            if error.status == FORBIDDEN:
+                self._reporter.say(f"{name}: its lease here goes on, and its end takes the machine from there: extend it here, too")
+                return True
+            if not error.conflict:
+                raise
+            return False
+        return True
 
     async def _host_there(self, view: Object) -> Object:
         """Return the Host of this view in the target, once it can be taken over or has been."""
@@ -221,9 +255,16 @@ class Mover:
             raise Blocked(f"it has no predecessor there: the host {host['name']} would have to be released, which is not a move")
         await self._copy_secrets(workload)
         await self._until(lambda: self._given_back(workload, host), f"the host {host['name']} to stay as it was read")
+        lease = plan.lease_left(workload, time.time())
         for keeper in (await self._target.list_all(kinds.WORKLOADS, self._namespace))[0]:
-            has = ((keeper.get("status") or {}).get("host") or {}).get("uid") == host["uid"]
-            if has and (patch := plan.reset_consumer_patch(keeper)):
+            status = keeper.get("status") or {}
+            if (status.get("host") or {}).get("uid") != host["uid"]:
+                continue
+            patch = plan.reset_consumer_patch(keeper) or {}
+            if lease is not None and "lease" not in status:
+                seconds = await self._allowed(status["host"]["class"], lease)
+                patch = {**patch, "spec": {**patch.get("spec", {}), "lease": plan.leased(keeper["spec"], seconds or lease)}}
+            if patch:
                 await self._target.patch(kinds.WORKLOADS, name_of(keeper), patch, self._namespace)
         self._reporter.say(f"{name}: given back")
         await self._source.delete(kinds.WORKLOADS, name, self._namespace, uid=uid_of(workload))

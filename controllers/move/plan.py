@@ -8,7 +8,9 @@ back. A Workload without a host is created in the target and deleted here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from apiserver.apis.host import WORKLOAD_FIELDS
@@ -28,6 +30,9 @@ HELD = f"{kinds.GROUP}/moving"
 The value is the name of its final hostRef, or ""."""
 PIN = "moving"
 """The host to which a held successor is pinned. It does not exist."""
+
+SHORT = 600
+"""The seconds that must be left of a lease, so that a machine does not change hands while it ends."""
 
 CLUSTER_API = "cluster.x-k8s.io"
 
@@ -76,12 +81,25 @@ def same_data(one: Object, other: Object) -> bool:
     return (one.get("data") or {}) == (other.get("data") or {})
 
 
-def successor(workload: Object, *, class_name: str | None, host: str | None, adopts: str | None) -> Object:
+def lease_left(workload: Object, now: float) -> int | None:
+    """Return the seconds until the Workload's lease ends, at least 1, or None without a lease."""
+    lease = (workload.get("status") or {}).get("lease")
+    return max(1, math.ceil(datetime.fromisoformat(lease["expirationTimestamp"]).timestamp() - now)) if lease else None
+
+
+def leased(spec: Object, seconds: int) -> Object:
+    """Return the spec.lease that begins now and ends in some seconds, although spec has a lease.
+
+    It differs from the present one, because only a change begins a lease."""
+    return {"durationSeconds": seconds + ((spec.get("lease") or {}).get("durationSeconds") == seconds)}
+
+
+def successor(workload: Object, *, class_name: str | None, host: str | None, adopts: str | None, lease: int | None = None) -> Object:
     """Return the Workload to create in the other cluster.
 
     `host` is the name of the host that the Workload has here, or None. `adopts` is the consumer
-    whose claim the successor takes over. A successor without a host is held until its predecessor
-    is gone."""
+    whose claim the successor takes over. `lease` is the number of seconds that are left of the
+    Workload's lease. A successor without a host is held until its predecessor is gone."""
     metadata: dict[str, Any] = {"name": name_of(workload), "annotations": {MOVED_FROM: uid_of(workload)}}
     if labels := labels_of(workload):
         metadata["labels"] = labels
@@ -90,6 +108,8 @@ def successor(workload: Object, *, class_name: str | None, host: str | None, ado
     spec = {key: value for key, value in workload["spec"].items() if key not in ("className", "hostRef")}
     if class_name:
         spec["className"] = class_name
+    if lease is not None:
+        spec["lease"] = {"durationSeconds": lease}
     if host is None:
         metadata["annotations"][HELD] = (workload["spec"].get("hostRef") or {}).get("name", "")
     if adopts is not None:

@@ -23,12 +23,14 @@ def with_binding(workload: dict[str, Any]) -> dict[str, Any]:
 def keep_binding(before: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
     """Return the status to store, with the host, binding and lease of the stored one.
 
-    Only the state of the binding may differ, and only where there is a host."""
+    Only the state of the binding may differ, and only where there is a host. A lease may be
+    removed, as `move` does, by those that may write a status."""
+    leased = "lease" in status
     status = {k: v for k, v in status.items() if k not in ("host", "lease")}
     if "host" not in before:
         status.pop("binding", None)
         return status
-    kept: dict[str, Any] = {field: before[field] for field in ("host", "lease") if field in before}
+    kept: dict[str, Any] = {field: before[field] for field in ("host", *(("lease",) if leased else ())) if field in before}
     return {**status, **kept, "binding": status.get("binding") or before["binding"]}
 
 

@@ -3,7 +3,8 @@ write. Their machine is provisioned once."""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -62,11 +63,13 @@ async def move(
     lives: int = 0,
     said: Lines | None = None,
     client_type: type[MortalClient] = MortalClient,
+    config: dict[str, Any] | None = None,
     **options: Any,
 ) -> Summary:
-    """Run the command once."""
+    """Run the command once. `config` is the kubeconfig for the source, an administrator's without."""
     left = [lives]
-    clients = [client_type(cluster.config("admin", "system:masters")) for cluster in (source, target)]
+    configs = [config or source.config("admin", "system:masters"), target.config("admin", "system:masters")]
+    clients = [client_type(one) for one in configs]
     for client in clients:
         client.lives = left
     async with clients[0] as current, clients[1] as other:
@@ -220,4 +223,54 @@ async def test_without_a_relay_there_it_says_what_is_needed(tmp_path: Path) -> N
         summary = await Mover(source.admin, target.admin, left, said).run()
         assert summary.failed == ["w"]
         assert "metal3.io/relay" in said[-1]
+        assert await target.workloads() == []
+
+
+async def lease_of(cluster: ManagementCluster) -> dict[str, Any] | None:
+    """Return the lease of the Workload."""
+    lease: dict[str, Any] | None = (await cluster.workload("w"))["status"].get("lease")
+    return lease
+
+
+def end_of(lease: dict[str, Any] | None) -> datetime:
+    """Return when the lease ends."""
+    assert lease is not None
+    return datetime.fromisoformat(lease["expirationTimestamp"])
+
+
+async def test_a_lease_moves_with_the_machine_and_back(tmp_path: Path) -> None:
+    """What stays behind would take the machine from the other cluster at its end."""
+    async with clusters(tmp_path) as (_, source, target, _):
+        await source.create("w", lease={"durationSeconds": 86400})
+        await eventually(lambda: running(source))
+        before = end_of(await lease_of(source))
+        for lives in (1, 4, 6, 99):
+            with suppress(Killed):
+                await move(source, target, lives=lives)
+        assert await lease_of(source) is None
+        assert abs(end_of(await lease_of(target)) - before) < timedelta(seconds=300)
+        for lives in (1, 3, 99):
+            with suppress(Killed):
+                await move(target, source, lives=lives)
+        assert abs(end_of(await lease_of(source)) - before) < timedelta(seconds=300)
+
+
+async def test_a_tenant_that_moves_its_machine_keeps_its_owners_lease(tmp_path: Path) -> None:
+    async with clusters(tmp_path) as (_, source, target, _):
+        await source.create("w", lease={"durationSeconds": 86400})
+        await eventually(lambda: running(source))
+        before, said = await lease_of(source), Lines()
+        await move(source, target, said=said, config=source.tenant())
+        assert await lease_of(source) == before
+        assert abs(end_of(await lease_of(target)) - end_of(before)) < timedelta(seconds=300), "it is warned where it looks"
+        assert any("its lease here goes on" in line for line in said)
+
+
+async def test_a_machine_does_not_move_while_its_lease_ends(tmp_path: Path) -> None:
+    async with clusters(tmp_path) as (_, source, target, _):
+        await source.create("w", lease={"durationSeconds": 500})
+        await eventually(lambda: running(source))
+        said = Lines()
+        assert (await move(source, target, said=said)).failed == ["w"]
+        assert any("extend it before it is moved" in line for line in said)
         assert await target.workloads() == []

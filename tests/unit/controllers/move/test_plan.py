@@ -59,6 +59,17 @@ def test_a_successor_is_valid_and_continues_with_the_host() -> None:
     assert new["spec"]["image"] == wl["spec"]["image"]
 
 
+def test_the_rest_of_a_lease_goes_with_the_machine() -> None:
+    wl = made()
+    assert plan.lease_left(wl, 0.0) is None
+    wl["status"] = {"lease": {"startTime": "2026-01-01T00:00:00Z", "expirationTimestamp": "2026-01-02T00:00:00Z"}}
+    start = 1767225600.0
+    assert (plan.lease_left(wl, start + 0.5), plan.lease_left(wl, start + 10**6)) == (86400, 1)
+    assert plan.successor(wl, class_name="relay", host="h1", adopts="x", lease=60)["spec"]["lease"] == {"durationSeconds": 60}
+    assert plan.leased({"lease": {"durationSeconds": 60}}, 60) == {"durationSeconds": 61}, "only a change begins a lease"
+    assert plan.leased({"lease": {"durationSeconds": 60}}, 50) == plan.leased({}, 50) == {"durationSeconds": 50}
+
+
 def test_one_without_a_host_is_held_and_then_as_it_was() -> None:
     held = plan.successor(made(), class_name=None, host=None, adopts=None)
     held["metadata"]["uid"] = "new"
