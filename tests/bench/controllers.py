@@ -219,7 +219,7 @@ async def settle(client: Client, sizes: Sizes) -> str:
 
 
 async def follow(client: Client, sizes: Sizes, rate: int) -> str:
-    """Let hosts change, and read from the tenants' views how long ago they did."""
+    """Let hosts change, and compute how long each change took to arrive in its tenant's view."""
     await client.patch(kinds.CLASSES, CLASS, {"spec": {"parameters": {"changesPerSecond": rate}}})
     delays: list[float] = []
     async with asyncio.timeout(DEADLINE):

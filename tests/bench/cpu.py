@@ -15,6 +15,7 @@ ticks."""
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return what these processes have used so far, in seconds. Raises OSError if one is gone."""
+    """Return the CPU seconds that these processes have used so far. Raises OSError if one has
+    ended."""
     # This equals clock_getcpuclockid(3) on Linux; Python has it for threads only.
     return sum(time.clock_gettime(~pid << 3 | SCHEDULER) for pid in pids)

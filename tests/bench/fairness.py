@@ -32,11 +32,12 @@ GOAL = 5.0
 
 @dataclass(frozen=True)
 class Fairness:
-    """The light tenant's times, alone and beside the greedy tenant.
+    """The times of the light tenant's GETs, alone and beside the greedy tenant: sorted
+    milliseconds.
 
-    They are milliseconds of its GETs, sorted. `answers`: the greedy tenant's, by status.
-    `idle_cpu`, `beside_cpu`: the CPU time of the server from a GET to its answer, which other
-    processes on the machine do not change."""
+    `answers`: the numbers of the greedy tenant's answers, by status. `idle_cpu`, `beside_cpu`: the
+    CPU time of the server from a GET to its answer, which other processes on the machine do not
+    change."""
 
     idle: Sequence[float]
     beside: Sequence[float]
@@ -93,7 +94,7 @@ def main() -> None:
 async def fairness(
     folder: Path, objects: int, seconds: float, rounds: int, connections: int = CONNECTIONS, *, until_met: bool = False
 ) -> list[Fairness]:
-    """Measure both in one run, round after round.
+    """Measure the light tenant alone and beside the greedy tenant in one run, round after round.
 
     `until_met`: stop when a round meets the goal."""
     server = Server(folder, program="tests.bench.server")

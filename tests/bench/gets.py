@@ -4,8 +4,8 @@ CRT KEY COUNT SECONDS [PID]`.
 It reads paths from the first line of stdin, separated by spaces; every client requests one after
 the other without a pause. It prints the sorted times of all requests, in milliseconds, as JSON.
 With PID, it prints a second list: the CPU time of that process from a request to its answer. Other
-processes make the times longer, but not the CPU time: that is the server's work, for any client,
-before its answer.
+processes on the machine prolong the times, but not the CPU time, which counts only the server's
+work, for any client, before the answer.
 """
 
 from __future__ import annotations

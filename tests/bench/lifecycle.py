@@ -40,7 +40,7 @@ class Lifecycle:
     """The seconds from the creation of a Workload until it is Running, alone and beside the greedy
     tenant.
 
-    `answers`: the greedy tenant's, by status."""
+        `answers`: the numbers of the greedy tenant's answers, by status."""
 
     idle: list[float]
     beside: list[float]
@@ -48,8 +48,8 @@ class Lifecycle:
 
     @property
     def ratio(self) -> float:
-        """How many times longer it takes, by the best of each: other work on the machine only adds
-        to them."""
+        """Return how many times longer it takes beside the greedy tenant, by the least time of
+        each: other work on the machine only adds to the times."""
         return min(self.beside) / min(self.idle)
 
     def __str__(self) -> str:
@@ -60,7 +60,8 @@ class Lifecycle:
 
 
 async def lifecycle(folder: Path, rounds: int = 3, connections: int = CONNECTIONS, *, until_met: bool = False) -> Lifecycle:
-    """Measure both in one run, one Workload after the other.
+    """Measure a Workload alone and beside the greedy tenant in one run, one Workload after the
+    other.
 
     `until_met`: stop when a round meets the goal."""
     dev = Dev(folder / "dev", Path("kubectl"), "--bmo-speed", SPEED, "--hosts", str(2 * rounds + 1)).start()

@@ -24,7 +24,8 @@ Batch = dict[str, Requirements]
 
 GPU = "nvidia.com/gpu"
 CASES, SPARE = 600, 4
-"""The nearly full states of each fleet that are tried, and the most hosts beyond those asked for."""
+"""The nearly full states of each fleet that are tried, and the most hosts beyond those asked
+for."""
 
 
 @dataclass(frozen=True)
@@ -143,11 +144,11 @@ class Outcome:
 
     @property
     def waste(self) -> float:
-        """Return the part of the given CPUs that nobody has asked for."""
+        """Return the part of the assigned hosts' CPUs that their Workloads did not ask for."""
         return 1 - self.asked / self.given if self.given else 0.0
 
     def count(self, hosts: Sequence[Candidate], batch: Batch, chosen: dict[str, str]) -> None:
-        """Add what a batch got that every way has placed."""
+        """Add the hosts of a batch. Only batches that every way has placed are counted."""
         names = {host.name: host for host in hosts}
         for key, name in chosen.items():
             self.given += names[name].cpus

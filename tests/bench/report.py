@@ -23,7 +23,8 @@ class Ratio:
 class Figure:
     """A row: the CPU seconds of a request, or of an event and a watch that receives it.
 
-    `goal`: the required ratios (direct, aggregated). `note`: a remark below the table."""
+    `goal`: the required ratios (direct, through the aggregator). `note`: a remark below the
+    table."""
 
     name: str
     oracle: float

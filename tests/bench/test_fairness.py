@@ -1,5 +1,5 @@
-"""Run the short form of the fairness benchmark: what another tenant gets of the server while one
-asks for as much as it can."""
+"""Run the short form of the fairness benchmark: how fast the server answers one tenant while
+another one requests as much as it can."""
 
 from __future__ import annotations
 

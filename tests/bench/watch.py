@@ -55,7 +55,8 @@ async def deliveries(target: Target, *, watchers: int, rate: float, seconds: flo
             watched = cpu_seconds(target.pids) - used
             lasted = max(took, time.monotonic() - started)
         alone.append((await writer.write(events, rate))[0])
-    # The lesser of the two is used, because disturbances only add to it.
+    # The lesser of the two measurements without watches is used, because disturbances only add to
+    # the CPU time.
     return Deliveries(max(watched - min(alone), 0.0) / received, events / lasted, received / (events * watchers))
 
 

@@ -1,5 +1,5 @@
-"""Run Cluster API's Metal3 provider as far as a BareMetalHost can tell: its libraries, its steps
-and its rights, for two tenants at once."""
+"""Take the steps of Cluster API's Metal3 provider on BareMetalHosts, with its libraries and its
+rights, for two tenants at once."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Send what Terraform, Ansible and Velero send, as docs/automation.md and docs/velero.md promise it
-to work."""
+"""Send the requests of Terraform, Ansible and Velero, which must work as docs/automation.md and
+docs/velero.md describe."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Send requests to a server, and open streams, over TLS with a client certificate.
 
-Nothing is interpreted here."""
+This module does not interpret answers."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder in which the audit logs are once the cases were performed."""
+    """Return the folder that contains the audit logs after the cases were performed."""
     return tmp_path_factory.mktemp("conformance")
 
 

@@ -88,7 +88,8 @@ async def _started(authority: pki.Authority, config: Path, folder: Path, token: 
     async def gateway_tls() -> ServerTls:
         return ServerTls(serving.certificate, serving.key, asks=False)
 
-    # Of a kind that no case has, if the gateway is to pass the others on.
+    # The view cannot be empty: if the gateway is to pass the kinds of the cases on, the view has
+    # another kind, which no case uses.
     stored = registries(cache, group=VIEW_GROUP) if views else [Registry(replace(KINDS[0], group=VIEW_GROUP, plural="others"), cache)]
     shown = [RegroupedRegistry(one, GROUP if views else "others.example.com") for one in stored]
     settings = Settings(views=shown, view_group=VIEW_GROUP, upstream=Upstream(str(config)), tokens=TokenAuthenticator(_Known(token)))

@@ -140,7 +140,7 @@ def definition(resource: Resource) -> dict[str, Any]:
     """Return the CustomResourceDefinition of a kind."""
     schema = copy.deepcopy(structural_schema(resource))
     if "spec" in schema["properties"] and "spec" not in schema.get("required", ()):
-        # a factory in the model creates it, which a JSON schema cannot express
+        # A factory in the model creates this default, which a JSON schema cannot express.
         schema["properties"]["spec"]["default"] = {}
     version: dict[str, Any] = {
         "name": resource.version,

@@ -62,7 +62,7 @@ class Normal:
     def value(self, value: Any, key: str = "", *, collection: bool = False) -> Any:
         """Return one normalised JSON-shaped value."""
         if isinstance(value, dict):
-            # no details equal empty ones
+            # Missing details mean the same as empty ones.
             value = {k: v for k, v in value.items() if k != "details" or v}
             inside = "items" in value or "rows" in value or value.get("type") == "BOOKMARK"
             return {
@@ -98,7 +98,8 @@ def _ordered(key: str, items: list[Any]) -> list[Any]:
         return sorted(items, key=lambda cause: (cause.get("field", ""), cause.get("reason", ""), cause["message"]))
     if key == "resources":
         return sorted(items, key=lambda resource: str(resource.get("name")))
-    # ordered by time first, and on one server only the time may pass into the next second
+    # kube-apiserver sorts by time first, and the time may pass into the next second on one of the
+    # servers only.
     if key == "managedFields":
         return sorted(items, key=lambda entry: (entry["manager"], entry["operation"], entry.get("subresource", "")))
     return sorted(items) if key == "verbs" else items

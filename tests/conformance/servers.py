@@ -66,9 +66,9 @@ MISSING = "missing"
 """A namespace that exists on neither server."""
 START_SECONDS = 60
 AUDIT = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}
-"""What both servers record."""
+"""The audit policy of both servers."""
 AUDITED = "audit.jsonl"
-"""The file of each server's records, in its folder."""
+"""The name of the audit log in each server's folder."""
 
 
 @contextmanager
@@ -109,7 +109,7 @@ async def prepare(client: ClusterClient, namespaces: Sequence[str]) -> None:
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     await client.apply_all((f"{path}/{crd['metadata']['name']}", crd) for crd in map(definition, KINDS))
     await client.apply_all((f"/api/v1/namespaces/{name}", _namespace(name)) for name in (*namespaces, LEAVING, PARAMS))
-    # it stays terminating, because there is no namespace controller
+    # The namespace stays terminating, because there is no namespace controller.
     await client.request("DELETE", f"/api/v1/namespaces/{LEAVING}")
 
     async def served() -> str | None:

@@ -58,7 +58,8 @@ def stray_secrets(stack: Stack) -> list[str]:
 
 
 def leaks(server: ApiServer) -> list[str]:
-    """Return the objects that a tenant can read and that contain something of the owner's."""
+    """Return the objects that a tenant can read and that contain a value of the owner's
+    (CANARY)."""
     found = []
     for kind in SEEN_BY_TENANTS:
         for obj in server.all(kind):
@@ -72,7 +73,8 @@ def leaks(server: ApiServer) -> list[str]:
 
 
 def assert_sound(stack: Stack) -> None:
-    """Assert that nothing is used twice, nothing leaks and nothing is left behind.
+    """Assert that no host is used twice, that no value of the owner's leaks, and that no secret is
+    left behind.
 
     Every waiting object must state what it waits for."""
     assert stack.guard.broken == []
@@ -115,7 +117,8 @@ def _assert_views_follow(server: ApiServer) -> None:
 def _assert_records_agree(stack: Stack) -> None:
     """Assert that real hosts and claims name the same Workloads.
 
-    Exceptions are hosts with an explained state: gone, orphaned, abandoned, taken."""
+    Exceptions are hosts whose condition explains the difference: gone, orphaned, abandoned,
+    taken."""
     consumers: dict[str, str] = {}
     for bmh in stack.hardware.all("BareMetalHost"):
         uid = (bmh["metadata"].get("labels") or {}).get(UID)

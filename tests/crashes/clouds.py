@@ -1,6 +1,6 @@
 """Simulate a cloud of each kind in memory and in virtual time, behind the provider's own interface.
 
-One has tokens and remembers machines; the other does neither."""
+EC2 accepts idempotency tokens and lists terminated machines for a while; OpenStack does neither."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
+    """Disable logging up to ERROR during each test."""
     logging.disable(logging.ERROR)
     yield
     logging.disable(logging.NOTSET)

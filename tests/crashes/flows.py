@@ -48,7 +48,7 @@ class Flow:
 
 
 async def patiently(send: Callable[[], Awaitable[Any]]) -> Any:
-    """Send until there is no conflict any more."""
+    """Send a request again, each second, until it meets no conflict and no transient error."""
     while True:
         try:
             return await send()
@@ -68,13 +68,14 @@ async def make_web(stack: Stack) -> None:
 
 
 async def make_web_and_be_late(stack: Stack) -> None:
-    """Create a Workload, and let another consumer take its chosen host at that moment.
+    """Create a Workload, and let another consumer write to the real host when the claim is
+    recorded.
 
-    The other consumer is faster to write to the real host."""
+    The controllers' write to the real host comes later, and finds the host taken."""
     thefts: list[asyncio.Task[Object]] = []
     thief = {"consumerRef": {"kind": "Metal3Machine", "apiVersion": CONSUMER["apiVersion"], "namespace": "elsewhere", "name": "faster"}}
 
-    # not the controllers' process, in whose call the claim is recorded
+    # a task of its own, because the call that records the claim belongs to the controllers' process
     people = contextvars.copy_context()
 
     def steal(name: str) -> None:
@@ -89,9 +90,8 @@ async def make_web_and_be_late(stack: Stack) -> None:
 
 
 async def claim_view_and_be_late(stack: Stack) -> None:
-    """Claim as CAPM3 does, and let another consumer take the host at that moment.
-
-    The other consumer is faster to write to the real host."""
+    """Claim as CAPM3 does, and let another consumer write to the real host when the claim is
+    recorded."""
     thefts: list[asyncio.Task[Object]] = []
     thief = {"consumerRef": {"kind": "Metal3Machine", "apiVersion": CONSUMER["apiVersion"], "namespace": "elsewhere", "name": "faster"}}
     people = contextvars.copy_context()
@@ -112,7 +112,7 @@ async def claim_view_and_be_late(stack: Stack) -> None:
 def claim_ended(stack: Stack) -> bool:
     """Return whether no Workload has the host, and no view has a consumer.
 
-    What the other consumer has on the host must be untouched."""
+    The other consumer's machine on the host must be untouched."""
     real = stack.real("h0")
     clean = "image" not in real["spec"] and not any("workload" in key for key in real["metadata"].get("labels") or {})
     nobody = "claimRef" not in stack.host_of("h0")["spec"] and not stack.management.all("Workload")
@@ -121,7 +121,7 @@ def claim_ended(stack: Stack) -> bool:
 
 
 def runs_elsewhere(stack: Stack) -> bool:
-    """Return whether it runs on another host than the taken one, which must be untouched."""
+    """Return whether the Workload runs on another host. The taken host must be untouched."""
     taken = [bmh for bmh in stack.hardware.all("BareMetalHost") if (bmh["spec"].get("consumerRef") or {}).get("name") == "faster"]
     clean = all("image" not in bmh["spec"] and not any("workload" in key for key in bmh["metadata"]["labels"]) for bmh in taken)
     return phase(stack, "web") == "Running" and claimed(stack) not in [bmh["metadata"]["name"] for bmh in taken] and clean
@@ -387,8 +387,7 @@ def gang_runs(stack: Stack) -> bool:
 
 
 async def half_a_gang(stack: Stack) -> None:
-    """Bind one member of a gang that has no other, as a process does that ends after its first
-    binding."""
+    """Bind the only member of a gang, as a process leaves it that ends after its first binding."""
     await stack.management.create(objects.workload("one", gang=RING), who="tenant-a")
     body = {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Binding", "metadata": {"name": "one"}}
     target = {"target": {"name": stack.host_of("h0")["metadata"]["name"]}}
@@ -525,7 +524,8 @@ async def update_set(stack: Stack) -> None:
 
 
 def set_of(replicas: int, url: str = objects.IMAGE) -> Callable[[Stack], bool]:
-    """Return whether the set has these members, which run the image, and says so."""
+    """Return a check whether the set has these members, which run the image, and reports that in
+    its status."""
 
     def done(stack: Stack) -> bool:
         set_ = stack.management.get("WorkloadSet", "db", "tenant-a")

@@ -39,7 +39,7 @@ class Guard:
             if event.type == "put" and "/baremetalhosts/" in event.key:
                 new = orjson.loads(event.value)
                 if event.previous is None:
-                    # its owner knows what was on it before
+                    # A newly registered host: its owner knows what was on its disks before.
                     self._data.pop(new["metadata"]["name"], None)
                 self._real_host(orjson.loads(event.previous) if event.previous else new, new)
 
@@ -76,7 +76,7 @@ class Guard:
             owner = self._owners.get(uid, uid)
             if owner and name in self._data and self._data[name] != owner:
                 self.broken.append(f"{name}: given to {owner} with the data of {self._data[name]} on its disks")
-            # without an owner, it is the hardware's owner, who may see the data of others
+            # Without the label UID, the hardware's owner installs it, who may see any tenant's data.
             if owner:
                 self._data[name] = owner
         if QUARANTINED in _annotations(old) and QUARANTINED not in _annotations(new):

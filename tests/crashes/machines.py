@@ -1,8 +1,8 @@
 """Simulate sources of machines that are created when they are claimed, in memory and in virtual
 time.
 
-This module contains KubeVirt with its controllers; clouds.py contains clouds. Requests to them
-count as calls of the requesting process, which may be its last ones."""
+This module contains KubeVirt with its controllers; clouds.py contains clouds. A request to
+them counts as a call of the requesting process, at which a test may kill that process."""
 
 from __future__ import annotations
 

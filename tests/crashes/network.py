@@ -43,7 +43,7 @@ class Process:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run it until it is killed."""
+        """Run `main` as this process until it is killed."""
 
         async def body() -> None:
             self.current.set(self)
@@ -52,7 +52,7 @@ class Process:
         self._task = asyncio.get_running_loop().create_task(body(), name=self.name)
 
     def count(self) -> None:
-        """Count calls from now on."""
+        """Discard the calls so far, and count from now on."""
         self.calls.clear()
 
     def isolate(self, port: int) -> None:

@@ -83,7 +83,7 @@ class Quotas:
     """The source of the namespaces' quotas for an API server: of Workloads (`hard`), or of machines
     by class and by what they have (`amounts`).
 
-    The used number is the one that Kubernetes' controller would count."""
+    The used amount is computed as kube-controller-manager's quota controller does."""
 
     COUNTED = "count/workloads.workload.metal3.io"
 
@@ -101,7 +101,7 @@ class Quotas:
         return [{"metadata": metadata, "spec": {}, "status": status}]
 
     async def put_status(self, quota: Object) -> None:
-        """Do nothing, because usage is always counted again."""
+        """Discard the status, because `get` counts the usage again."""
 
     def _names(self, resource: Served, namespace: str) -> list[str]:
         return [entry.name for entry in self._server.registries[resource.kind].collection.range(resource.key(namespace, ""))]

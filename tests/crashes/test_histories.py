@@ -1,7 +1,6 @@
-"""Run random histories of tenants, an owner and their trouble.
-
-Check what must hold after every step, and what must hold once everything is at rest. HISTORIES=500
-in the environment searches new histories; without it the same few are tried every time.
+"""Run random histories of actions of tenants and an owner, and of faults. Check the invariants
+after every step, and further ones once everything is at rest. HISTORIES=500 in the environment
+searches new histories; without it the same few are tried every time.
 """
 
 from __future__ import annotations

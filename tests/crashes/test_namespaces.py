@@ -1,4 +1,4 @@
-"""Delete and recreate namespaces with hosts that nobody has cleaned, and check what the next
+"""Delete and recreate namespaces with hosts that are not yet cleaned, and check what the next
 namespace of that name gets."""
 
 from __future__ import annotations

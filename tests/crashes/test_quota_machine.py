@@ -1,8 +1,8 @@
 """Check that a namespace with a quota of one never keeps two hosts from others, whatever its tenant
 does, in whatever order.
 
-What the namespace holds is counted from the commits alone, at each commit. The server's own records
-of its account are not used.
+The test counts the namespace's hosts itself, after each commit, without the server's own records of
+charges.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Cover races for the same thing: twenty claims of twenty hosts, and two management clusters on one
-hardware cluster. An owner also changes real hosts at any moment of their claims. Nothing is used
-twice, and each loser learns what to do."""
+"""Cover races: twenty claims of twenty hosts, and two management clusters on one hardware cluster.
+An owner also changes real hosts at any moment of their claims. No host is used twice, and each
+loser reads what to do."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def consumer(where: str) -> dict[str, Any]:
 
 
 async def claim_one(server: ApiServer, where: str, refused: Counter[str]) -> str:
-    """Claim a host as CAPM3 does: choose a free one at random, and choose again when somebody else
+    """Claim a host as CAPM3 does: choose a free one at random, and choose again when another client
     was faster. Return its name."""
     chance = random.Random(where)
     for _ in range(200):
@@ -132,7 +132,7 @@ def test_two_management_clusters_share_one_hardware_cluster(seed: int, hosts: in
 
 
 def _lost_a_race(server: ApiServer) -> int:
-    """Return how many Workloads had a host that somebody else was faster to take."""
+    """Return how many Workloads had a host that another client was faster to take."""
     return sum(event["reason"] == "HostTaken" for event in server.all("Event"))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
-"""It has ten seconds, by its own clock; this limit is for a busy machine."""
+"""The process ends itself within ten seconds; this limit is for a busy machine."""
 
 
 class Dev:
@@ -37,7 +37,7 @@ class Dev:
         return self
 
     def stop(self) -> int:
-        """End it with SIGTERM. Return the exit status. It has ten seconds."""
+        """End it with SIGTERM, for which it has STOP_SECONDS. Return the exit status."""
         return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -57,7 +57,7 @@ class Dev:
 
     @property
     def log(self) -> str:
-        """Its log over all starts."""
+        """The content of its log file, over all starts."""
         return self.folder.with_suffix(".log").read_text(errors="replace")
 
     @property

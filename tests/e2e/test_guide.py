@@ -1,4 +1,4 @@
-"""Follow the tenant's guide in dev mode, as it says that one can."""
+"""Follow the tenant's guide in dev mode, which the guide itself proposes."""
 
 from __future__ import annotations
 

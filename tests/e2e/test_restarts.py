@@ -1,4 +1,4 @@
-"""Stop, kill and restart dev mode: nothing is lost, and what was under way continues."""
+"""Stop, kill and restart dev mode: nothing is lost, and unfinished work continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follow the tour that dev mode prints, as it says."""
+"""Follow the tour that dev mode prints, step by step."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Start this version on what the oldest version has stored. tests/e2e/stored/README.md describes
-the stored objects."""
+"""Start this version over the objects that the oldest version has stored.
+tests/e2e/stored/README.md describes the stored objects."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, str, object], None]:
-    """Return a function that adds a row to the table: what was tried, what was counted, how
-    many."""
+    """Return a function that adds a row to the table: the fault, the counted events, and their
+    number."""
     rows = request.config.stash[FIGURES]
     return lambda what, name, value: rows.append((what, name, value))

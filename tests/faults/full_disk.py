@@ -1,8 +1,8 @@
 """Write to a store until no file can grow any more, then remove the limit and continue: `... PATH
 LIMIT`.
 
-It prints one line for every acknowledged commit ("key revision"), and one for what happened in
-between."""
+It prints one line for every acknowledged commit ("key revision"), and one for the error of the full
+disk."""
 
 from __future__ import annotations
 

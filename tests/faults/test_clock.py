@@ -1,5 +1,5 @@
-"""Check that jumps of the wall clock, forwards and back, under writers and a watch show in
-timestamps only. The wall clock orders nothing here."""
+"""Let the wall clock jump, forwards and back, under writers and a watch. Only timestamps may show
+it, because the server orders nothing by the wall clock."""
 
 from __future__ import annotations
 

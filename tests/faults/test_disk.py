@@ -1,5 +1,5 @@
 """Check that a full disk and a damaged database lose nothing acknowledged, and that the recovery
-works as the error describes it."""
+that the error describes works."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Run the server under a memory limit while a tenant stores, changes, watches, lists and tries the
 largest possible objects, again and again.
 
-The memory that this takes is bounded (docs/scale.md#memory). Memory therefore stops growing after a
-while, no allocation fails, and another tenant is served. The kernel applies the limit to the
-process (RLIMIT_DATA), because cgroups are not available everywhere.
+The memory for this is bounded (docs/scale.md#memory), so it stops growing after a while, no
+allocation fails, and another tenant is served. The kernel applies the limit to the process
+(RLIMIT_DATA), because cgroups are not available everywhere.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ OBJECT, WATCH = 1.0, 0.03
 """MiB of the largest object, and of a watch."""
 HISTORY, UNREAD_BYTES = HISTORY_BYTES / MIB, 3 * UNREAD / MIB
 CACHES = 64 + 32 + 16 + 16 + 8 + 64
-"""MiB that the C library keeps free, and MiB of segments, recent writes, SQLite's events, encoded changes,
-and requests in progress."""
+"""MiB that the C library keeps free, and MiB of segments, recent writes, SQLite's events, encoded
+changes, and requests in progress."""
 SLACK = 1.5
 """The factor for fragmentation, and for stacks of threads, which RLIMIT_DATA counts as a whole."""
 ROUNDS, SETTLED = 12, 3

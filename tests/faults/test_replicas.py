@@ -1,6 +1,6 @@
-"""Check that several API servers over one etcd look like one. All others show and build on what one
-has acknowledged. A client whose server is killed continues at another one, and so does its
-watch."""
+"""Check that several API servers over one etcd look like one. A write that one of them has
+acknowledged is visible at all others. A client whose server is killed continues at another one, and
+so does its watch."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ def grows(costs: Sequence[float], slow: float) -> str:
 def _runs(costs: Sequence[float], least: float) -> Iterator[list[float]]:
     """Yield adjacent costs that are large enough and rise.
 
-    What is refused for its size costs less again."""
+    Inputs that are refused for their size cost less again."""
     run: list[float] = []
     for cost in costs:
         if run and cost < run[-1]:
@@ -141,7 +141,7 @@ def resident() -> int:
 def rising(batch: Callable[[], object], batches: int = 4) -> int:
     """Return the bytes by which memory grows with each batch, in the best batch after the first.
 
-    What is kept for good is kept each time."""
+    A leak adds memory in every batch; caches fill in the first one."""
     batch()
     least, before = math.inf, resident()
     for _ in range(batches):

@@ -93,7 +93,7 @@ class Answer:
 
     @property
     def told(self) -> bool:
-        """Return whether it is a Status, as documented failures are."""
+        """Return whether the answer is a Status, as the API's documented failures are."""
         return self.status < 400 or self.body.startswith(b'{"kind":"Status"') or b'"Status"' in self.body[:200]
 
 

@@ -44,7 +44,7 @@ LIVE: dict[str, Any] = {
 
 
 class Slow(Exception):
-    """It took longer than a step may."""
+    """The target took longer than a step of the loop may."""
 
 
 def run(target: Callable[[bytes], None], data: bytes, slack: float = 1.0) -> None:
@@ -139,7 +139,7 @@ def secret(data: bytes) -> None:
     except UnicodeError:
         raise
     except ValueError:
-        pass  # with a message for the tenant
+        pass  # the refusal, whose message the tenant reads
 
 
 def text(data: bytes) -> None:

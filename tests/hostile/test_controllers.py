@@ -1,4 +1,4 @@
-"""Let controllers read what tenants write: their Secrets, selectors, labels and names.
+"""Let controllers read the largest and oddest Secrets, selectors, labels and names of tenants.
 
 Controllers share one loop for all tenants. The clusters are in memory, and only the controllers'
 own steps are timed.

@@ -1,5 +1,5 @@
-"""Repeat requests that once stopped a server, or everybody who used it. Each test is named after
-what its request did."""
+"""Repeat requests that once stopped a server, or blocked all of its users. Each test is named after
+the effect of its request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cover what a request has besides its body: selectors, other parameters, headers, tokens and
+"""Cover the parts of a request besides its body: selectors, other parameters, headers, tokens and
 paths, up to what an HTTP server accepts."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Hold the series that make each alert fire, and those of a day on which it must not."""
+"""Define the series that make each alert fire, and those of a day on which it must not fire."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ TENANTS_REASONS = (
     *("NoDefaultClass", "ClassNotFound", "ClassDeleting", "ClassGone", "NamespaceNotAllowed", "TooComplex"),
     *("ImageNotAllowed", "DeployMethodNotAllowed", "RetainNotAllowed", "GangIncomplete", "GangWaits"),
 )
-"""The reasons of waiting Workloads that the alert about waiting leaves out: the tenant has to act, or another alert fires."""
+"""The reasons of waiting Workloads that the alert about waiting leaves out: the tenant has to act,
+or another alert fires."""
 SETS, FOLLOWED = "metal3_workloads_workloadsets", "metal3_workloads_workloadsets_followed"
 LEASES = "metal3_workloads_leases"
 _REGISTERED = "metal3_workloads_apiservice_registered"

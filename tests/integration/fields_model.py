@@ -57,8 +57,8 @@ def applied(live: Object | None, body: Object, manager: str, now: str, subresour
 
 
 def _prepared(live: Object, new: Object, subresource: str) -> Object:
-    """Apply the strategy: restore what this way of writing cannot change, and what the system has
-    set."""
+    """Apply the strategy: restore the fields that this subresource cannot change, and those that
+    the system sets."""
     if subresource:
         fields = new["metadata"].get("managedFields", [])
         new = with_fields({**without_status(live), **({"status": new["status"]} if "status" in new else {})}, fields)

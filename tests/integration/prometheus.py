@@ -44,10 +44,9 @@ class Prometheus:
 
 
 def hastened() -> dict[str, Any]:
-    """Return the rules about the fleet as they are, but that they wait for seconds and not for
-    minutes.
+    """Return the rules about the fleet, changed only to wait for seconds instead of minutes.
 
-    The others depend on how fast this machine is."""
+    The other rules depend on how fast this machine is."""
     fleet = [group for group in RULES["groups"] if group["name"] == "metal3-workloads-fleet"]
     text = re.sub(r"\[\d+m\]", f"[{WINDOW}]", json.dumps(fleet))
     groups = json.loads(text.replace("> 1800", f"> {WAIT}"))

@@ -53,7 +53,7 @@ def argv_of(cluster: Running, name: str) -> list[str]:
 
 
 def start_replica(cluster: Running, folder: Path, *more: str, **flags: str) -> Replica:
-    """Start one, and return when its port is known.
+    """Start another replica of the API server, and return when its port is known.
 
     `more` are additional arguments. `flags` replace those of the cluster's own server; "_" stands
     for "-"."""

@@ -1,4 +1,4 @@
-"""Kill processes with SIGKILL: what was acknowledged is there afterwards, and whole, and
+"""Kill processes with SIGKILL: acknowledged writes are stored completely afterwards, and
 controllers continue where they were."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Use one cluster for all: real hosts, the operator that drives them, and tenants that see only
-their views, through the gateway."""
+"""Run everything in one cluster: real hosts, the operator that drives them, and tenants that see
+only their views, through the gateway."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Follow the guides command by command: whatever a page lets its reader type has to work, in this
-order."""
+"""Follow the guides command by command: every command of a page has to work, in this order."""
 
 from __future__ import annotations
 

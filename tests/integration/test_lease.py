@@ -1,4 +1,5 @@
-"""Let a lease end on real clusters. A killed server and an extension move no end by themselves."""
+"""Let a lease end on real clusters. A restart of the server and a write to the status do not change
+its end; an extension does."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def test_a_lease_is_extended_survives_the_server_and_ends(tenants: Running) -> N
     eventually(lambda: "would be over already" in extend(tenants, 1))
 
     def shortened() -> bool:
-        """Return whether the rest of the lease is a few seconds, which depends on the time so far."""
+        """Return whether the rest of the lease is a few seconds, which depends on the time so
+        far."""
         return any("patched" in extend(tenants, seconds) for seconds in range(5, 600, 5))
 
     assert shortened()

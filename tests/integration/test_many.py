@@ -1,5 +1,5 @@
-"""Create as many Workloads as hosts, from two tenants at once: each gets one of its own, and none
-is left over."""
+"""Create as many Workloads as hosts, from two tenants at once: each Workload gets a host of its
+own, and no host is left over."""
 
 from __future__ import annotations
 

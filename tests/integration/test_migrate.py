@@ -1,4 +1,4 @@
-"""Run `migrate` between SQLite and a real etcd, there and back, as a user types it."""
+"""Run `migrate` between SQLite and a real etcd, there and back, by the command line."""
 
 from __future__ import annotations
 

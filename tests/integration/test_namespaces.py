@@ -1,5 +1,5 @@
-"""Delete and recreate a namespace on a real cluster, whose kube-apiserver tells whose an uncleaned
-host is."""
+"""Delete and recreate a namespace on a real cluster, with the uids that a real kube-apiserver
+gives, by which an uncleaned host is told from its next tenant's."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 """Provide the image of `make image`, and clusters in a network of their own that run its pods.
-Requirements root."""
+The tests need root."""
 
 from __future__ import annotations
 

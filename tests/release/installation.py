@@ -1,5 +1,5 @@
-"""Run the commands of the guides on control planes without anything of the project, with a folder
-of a release's files, as an operator does."""
+"""Run the guides' commands as an operator does: with the files of a release, on control planes in
+which nothing of the project is installed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def steps(title: str) -> list[str]:
 
 
 class Installation:
-    """Hold a cluster, the node that runs its pods, and a folder with the release's files."""
+    """A cluster, the node that runs its pods, and a folder with the release's files."""
 
     def __init__(self, cluster: Running, image: Image, files: Path) -> None:
         self.cluster, self.files = cluster, files
@@ -84,7 +84,8 @@ class Installation:
             self.node.roll_out(SYSTEM, name)
 
     def stop(self) -> None:
-        """Stop the pods, as these do for Deployments that are deleted or scaled down."""
+        """Stop the pods, as the Deployment controller and the kubelet do for Deployments that are
+        deleted or scaled to zero."""
         self.terminate()
         self.node.settle()
 
@@ -100,8 +101,8 @@ class Installation:
 
 @contextmanager
 def prepared(folder: Path, image: Image, release: Path, hosts: int = HOSTS) -> Iterator[Installation]:
-    """Yield control planes with simulated hardware and nothing of the project, a node, and a copy
-    of the release's files."""
+    """Yield an installation before its first command: control planes with simulated hardware, a
+    node, and a copy of the release's files."""
     shutil.copytree(release, folder / "files")
     made = None
     try:
@@ -135,7 +136,7 @@ def bare_metal_hosts(installation: Installation) -> list[dict[str, Any]]:
 
 
 def versions(installation: Installation) -> dict[str, str]:
-    """Return the version of every object that says what runs on which machine."""
+    """Return the resourceVersion of every object that states what runs on which machine."""
     items = [
         *installation.cluster.items(ADMIN, "workloads", "-A"),
         *installation.cluster.items(ADMIN, f"hosts.{GROUP}"),
@@ -145,7 +146,7 @@ def versions(installation: Installation) -> dict[str, str]:
 
 
 def nothing_is_left(installation: Installation) -> None:
-    """Check that nothing of the project is left in either cluster, and that namespaces can be
+    """Assert that no object of the project is left in either cluster, and that namespaces can be
     deleted."""
     cluster = installation.cluster
     for host in bare_metal_hosts(installation):

@@ -1,9 +1,9 @@
 """Run the pods of Deployments and Jobs from an image, as a node with kubelet, containerd,
 kube-proxy and CoreDNS does, and replace them as the Deployment controller does.
 
-The cluster's object determines arguments, replicas, strategy, user, volumes, root and probes. This
-module provides what a node decides: tokens, networks, owners of volumes. It does not implement
-seccomp, resource limits and restarts.
+Arguments, replicas, strategy, user, volumes, root and probes are those of the objects in the
+cluster. This module provides what a node decides: tokens, networks, owners of volumes. It
+implements neither seccomp, nor resource limits, nor restarts.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ BEGIN = time.monotonic()
 
 
 def say(what: str) -> None:
-    """Show the progress in the log."""
+    """Print the progress."""
     print(f"[{time.monotonic() - BEGIN:5.1f}s] {what}", flush=True)
 
 
@@ -88,7 +88,7 @@ class Pod:
         return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
     def probe(self, kind: str) -> bool:
-        """Return whether this probe of the manifest succeeds. A missing probe succeeds."""
+        """Return whether this probe of the pod succeeds. A missing probe succeeds."""
         asked = self.container.get(kind, {})
         if "exec" in asked:
             return self.execute(*asked["exec"]["command"]).returncode == 0
@@ -119,8 +119,8 @@ class Pod:
             subprocess.run([*runc(self.folder), "kill", self.name, "TERM"], check=True, capture_output=True)
 
     def wait(self) -> None:
-        """Wait until it has ended. Its grace period is its deadline; after that it is killed, and
-        the test fails."""
+        """Wait until the pod has ended. After its grace period, it is killed, and the test
+        fails."""
         try:
             self.child.wait(self.spec["terminationGracePeriodSeconds"])
         except subprocess.TimeoutExpired:
@@ -141,7 +141,8 @@ class Kubelet:
         self.pods: dict[str, list[Pod]] = {}
         self.ending: list[Pod] = []
         self.reachable = [port_of(cluster.description[who]["server"]) for who in (ADMIN, OWNER)]
-        """The ports of the node's loopback address that pods reach as if they were theirs."""
+        """The ports of the node's loopback address that every pod reaches on its own loopback
+        address."""
         self._proxy = Proxy()
         self._numbers = itertools.count()
 
@@ -178,7 +179,8 @@ class Kubelet:
             self._add(namespace, deployment, spec["template"], self.image)
 
     def fail(self, namespace: str, deployment: str, pod: Pod) -> None:
-        """Kill a pod, then notice that, as kubelet and the endpoints controller do."""
+        """Kill a pod, then remove it from the endpoints, as kubelet and the endpoints controller
+        do."""
         pod.kill()
         self.pods[deployment].remove(pod)
         self._publish(namespace)
@@ -223,7 +225,7 @@ class Kubelet:
         return log
 
     def _find_neighbours(self, namespace: str, spec: Object) -> None:
-        """Check that this node has the pods that a pod must run beside."""
+        """Assert that this node has the pods that the pod's affinity requires."""
         terms = spec.get("affinity", {}).get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
         deployments = self.cluster.items(ADMIN, "deployments", "-n", namespace)
         for term in terms:
@@ -366,7 +368,7 @@ class Kubelet:
         self._proxy.forward(Address(network, service["spec"]["clusterIP"], port["port"]), targets)
 
     def _note(self, namespace: str, deployment: str) -> None:
-        """Note in a Deployment's status that it was rolled out."""
+        """Write to a Deployment's status that it was rolled out."""
         generation = self.cluster.get(ADMIN, "deployment", "-n", namespace, deployment)["metadata"]["generation"]
         counted = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), len(self.pods[deployment]))
         patch = json.dumps({"status": {"observedGeneration": generation, **counted}})

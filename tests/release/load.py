@@ -1,5 +1,5 @@
-"""Load a kube-apiserver as a tenant: one thread writes, one watches, both like a client that tries
-again. They count what was acknowledged and what was told."""
+"""Load a kube-apiserver as a tenant: one thread writes, one watches, and both try again after a
+failure. They count the acknowledged writes and the watch's events."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FAILURES = (urllib.error.URLError, http.client.HTTPException, OSError)
 class Load:
     """Label a Workload of a tenant again and again, and watch the tenant's namespace, in a block.
 
-    `written`: the revisions that were acknowledged. `told`: those that the watch has shown.
+    `written`: the revisions of acknowledged writes. `told`: the revisions of the watch's events.
     `failures`: the requests that failed. `watches`: how often the watch was opened."""
 
     def __init__(self, cluster: Running, tenant: str, workload: str) -> None:
@@ -51,7 +51,7 @@ class Load:
         return self
 
     def go_on(self) -> None:
-        """Wait until three more writes are acknowledged and told."""
+        """Wait until three more writes are acknowledged, and the watch has shown them."""
         before = len(self.written)
         eventually(lambda: not self._broken and len(self.written) > before + 2 and self.written[before + 2] in self.told, seconds=SECONDS)
 
@@ -64,7 +64,8 @@ class Load:
         watcher.join(SECONDS)
 
     def check(self) -> None:
-        """Check, after the block, that the watch has shown every write once, in order, without a new list."""
+        """Check, after the block, that the watch has shown every write once, in order, without a
+        new list."""
         assert not any(thread.is_alive() for thread in self._threads)
         assert self._broken == []
         assert self.told == sorted(set(self.told))
@@ -93,7 +94,7 @@ class Load:
         return True
 
     def _watch(self) -> None:
-        """Watch until the last write was told."""
+        """Watch until the event of the last write has arrived."""
         while not self._broken and not self._complete():
             self.watches += 1
             try:

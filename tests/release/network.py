@@ -32,7 +32,8 @@ NUMBERS = itertools.count(1)
 
 
 class Network:
-    """A network namespace of loopback addresses. `address` is the one that others would use."""
+    """A network namespace of loopback addresses. `address` is the pod's, at which the others reach
+    it."""
 
     def __init__(self) -> None:
         self.address = f"{PODS}{next(NUMBERS)}"
@@ -64,7 +65,7 @@ class Network:
             os.close(before)
 
     def close(self) -> None:
-        """Give the network up. It ends with its last process."""
+        """Close the network's file. The kernel removes the network after its last process."""
         os.close(self.descriptor)
 
 
@@ -116,7 +117,7 @@ class Proxy:
             self._wait(self._listen(address, targets))
 
     def leave(self, network: Network) -> None:
-        """Listen no longer in a network."""
+        """Stop listening in a network."""
         self._wait(self._close([address for address in self._servers if address.network is network]))
 
     def close(self) -> None:
@@ -149,7 +150,7 @@ class Proxy:
             writers.append(inner_writer)
             await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
         except OSError:
-            pass  # as with a port that nobody listens on
+            pass  # the client sees a closed connection, as from a port on which no process listens
         finally:
             for each in writers:
                 each.transport.abort()

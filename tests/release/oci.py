@@ -91,7 +91,7 @@ def _groups(security: Object) -> list[int]:
 
 
 def _expanded(argument: str, named: Mapping[str, str]) -> str:
-    """$(NAME) as kubelet puts values in the place of it."""
+    """Return the argument with values in the place of each $(NAME), as kubelet replaces them."""
     return re.sub(r"\$\((\w+)\)", lambda found: named.get(found[1], found[0]), argument)
 
 

@@ -1,5 +1,5 @@
-"""Go from one replica over SQLite to several over an etcd, as docs/installing.md says, while a tenant's
-machine runs."""
+"""Migrate from one replica over SQLite to several over an etcd, as docs/installing.md says, while a
+tenant's machine runs."""
 
 from __future__ import annotations
 

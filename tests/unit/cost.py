@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def assert_cheaper(work: Callable[[], object], than: Callable[[], object], factor: float = 1.0) -> None:
-    """Check that work costs less than `factor` times what other work costs.
+    """Assert that work costs less than `factor` times what other work costs.
 
-    Both run by turns, so that a busy machine slows both, and their least costs are compared. On a
-    busy machine that takes more rounds."""
+    Both run in turn, so that a busy machine slows both, and their least costs are compared. On a
+    busy machine this takes more rounds."""
     ours = theirs = math.inf
     with _without_collection():
         for number in range(MOST):

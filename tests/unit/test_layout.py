@@ -1,4 +1,4 @@
-"""Check that tests lie where their modules do, under the same names."""
+"""Check that tests are in the same folders as their modules, under the same names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Check that messages cost nobody a machine, and are written in plain words."""
+"""Check that messages that advise a deletion say what is lost or how it is kept, and that all are
+in plain words."""
 
 from __future__ import annotations
 

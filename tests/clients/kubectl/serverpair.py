@@ -27,7 +27,7 @@ KIND = f"{WORKLOADS.plural}.{GROUP}"
 assert len(GROUP) == len(TWIN_GROUP)
 NAMESPACES = ("ours", "twin")
 
-# What differs between any two objects, and what kubectl generates itself.
+# Values that differ between any two objects, and names that kubectl generates itself.
 BLANKS = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+0000|Z)?", "TIME"),

@@ -115,8 +115,8 @@ def host(name: str, *, claim: str = "", available: bool = True, reason: str = ""
 
 
 class HastyBMO:
-    """A BMO that acts at once instead of in minutes. `hold` stops it; `log` lists what was put on
-    hosts."""
+    """A BMO that acts at once instead of in minutes. `hold` stops it; `log` lists the images that
+    were written to hosts."""
 
     def __init__(self, api: FakeApi) -> None:
         self.api, self.hold = api, False

@@ -36,7 +36,7 @@ SYSTEM = "system"
 
 
 class Killed(Exception):
-    """Signal that the command was killed."""
+    """The command was killed."""
 
 
 class MortalClient(Client):
@@ -85,7 +85,7 @@ class ManagementCluster:
     url: str
     admin: Client
     halt: Callable[[], Awaitable[None]] = field(repr=False)
-    """Kills the controllers."""
+    """A function that kills the controllers."""
 
     def config(self, user: str, group: str, url: str = "") -> Object:
         """Return a kubeconfig for a user and a group."""

@@ -1,10 +1,11 @@
-"""Record what a command shows of its progress."""
+"""Record the progress that a command reports."""
 
 from __future__ import annotations
 
 
 class Lines(list[str]):
-    """The lines of a command. `steps` are the pairs of done and all objects."""
+    """The lines of a command. `steps`: the reported pairs (number of finished objects, number of
+    all)."""
 
     def __init__(self) -> None:
         super().__init__()

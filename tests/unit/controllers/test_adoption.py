@@ -1,4 +1,4 @@
-"""Check which class an adoption is about."""
+"""Check which class the command `adopt` chooses."""
 
 from __future__ import annotations
 

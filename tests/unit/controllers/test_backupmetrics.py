@@ -1,4 +1,4 @@
-"""Check when the last backup was, as the metric tells it."""
+"""Check the metric of the last backup's time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check what the controllers keep of the objects that they watch."""
+"""Check which parts of watched objects the controllers keep in memory."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Cover hosts that their source holds for somebody: where they are shown, and what is recorded of
-them."""
+"""Cover hosts that their source holds for one consumer: which namespaces see them, and what their
+Host records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check how long commands wait."""
+"""Check how long resumable commands wait."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Check that a source of machines adds no special case: its entry point alone leads to a provider,
-which is named nowhere else."""
+"""Check that a source of machines adds no special case: only its entry point names the provider."""
 
 from __future__ import annotations
 

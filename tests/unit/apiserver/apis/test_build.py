@@ -1,4 +1,4 @@
-"""Check what a build says of itself."""
+"""Check the version and build information that the program reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check from which machine a request comes."""
+"""Check which addresses count as one client."""
 
 from __future__ import annotations
 

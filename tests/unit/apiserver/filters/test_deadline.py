@@ -1,4 +1,4 @@
-"""Check how long a request gets."""
+"""Check the deadline of each kind of request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Check what a refused request leaves behind."""
+"""Check that a refused request leaves nothing in memory, and which log lines errors of the storage
+get."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check who is meant by Impersonate-* headers, and which rights the impersonation needs."""
+"""Check which user Impersonate-* headers name, and which rights the impersonation needs."""
 
 from __future__ import annotations
 

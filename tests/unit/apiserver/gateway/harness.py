@@ -1,4 +1,4 @@
-"""Run a whole server with a gateway beside a kube-apiserver that notes what reaches it."""
+"""Run a whole server with a gateway beside a kube-apiserver that records the requests."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ class Rules:
         self.asked: list[tuple[str, str, str, str]] = []
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        """Note what is asked, and decide."""
+        """Record the request, and decide."""
         self.asked.append((user.name, info.verb, info.group, info.namespace))
         return Decision(user.name == "tenant" and info.group == "workload.metal3.io" and info.namespace == "tenant-a")
 
@@ -141,7 +141,7 @@ class Running:
 
     @property
     def url(self) -> str:
-        """The gateway's URL."""
+        """Return the gateway's URL."""
         return f"https://127.0.0.1:{self.app.gateway_port}"
 
     async def request(self, method: str, path: str, headers: Any = TENANT, **options: Any) -> tuple[int, Any]:

@@ -1,5 +1,5 @@
-"""Show a claim that a host's source knows already as it is there. The first write of its consumer
-here takes it over."""
+"""Show a claim that already exists at the host's source in the view. The consumer's first write
+through the view takes the claim over."""
 
 from __future__ import annotations
 
@@ -157,8 +157,8 @@ async def recovered(registries: Registries, host: str, name: str) -> None:
 
 @pytest.mark.parametrize("change", [{"online": True}, {"consumerRef": None}])
 async def test_a_recovered_host_goes_to_no_workload_of_another_name(registries: Registries, host: str, change: dict[str, Any]) -> None:
-    """A write through the view creates a Workload of the view's name. The quota would count the host
-    for that one, so that the lost one could not come back."""
+    """A write through the view creates a Workload of the view's name. The quota would count the
+    host for that one, so that the lost one could not come back."""
     await recovered(registries, host, "web")
     with pytest.raises(ApiError) as error:
         await registries.patch_view("tenant-a", "node-0", **change)

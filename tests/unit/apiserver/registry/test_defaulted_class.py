@@ -1,5 +1,5 @@
-"""Check that nobody owns the class that the server chose. A client that leaves it out, by whatever
-path, neither removes it nor is refused."""
+"""Check that no field manager owns the class that the server chose. A client that leaves it out, by
+whatever path, neither removes it nor is refused."""
 
 from __future__ import annotations
 

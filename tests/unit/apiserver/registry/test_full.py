@@ -1,4 +1,4 @@
-"""Let one tenant fill up a store, and check that this keeps nobody else's machine."""
+"""Let one tenant fill up a store, and check that other tenants' machines can still be released."""
 
 from __future__ import annotations
 

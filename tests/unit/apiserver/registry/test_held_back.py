@@ -1,4 +1,4 @@
-"""Check that a Workload with a host is held by its release finalizer, whoever removed it, and
+"""Check that a Workload with a host has its release finalizer, even after a client removed it, and
 whatever writes or deletes the Workload."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Check the warnings for changes of what is to run on a host that runs already: they say what
-becomes of the change."""
+"""Check the warnings for changes of the image or data of a running host: the image is not installed
+again unless updatePolicy is Recreate."""
 
 from __future__ import annotations
 

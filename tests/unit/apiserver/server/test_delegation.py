@@ -1,5 +1,5 @@
-"""Check what is asked of the management cluster, how its answers are read, and what happens when
-there are none."""
+"""Check which requests the management cluster gets, how its answers are read, and what happens
+without an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Check from whom a request is, over real TLS: every way to pretend to be somebody else fails."""
+"""Check as which user a request is authenticated, over real TLS: every attempt to appear as another
+user fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check what production runs on: TLS details that another event loop could do differently."""
+"""Check the event loop of production: TLS details that another event loop could do differently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check what is reported of a loop that was held."""
+"""Check the report about an event loop that was blocked."""
 
 from __future__ import annotations
 

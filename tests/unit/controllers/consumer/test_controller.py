@@ -1,5 +1,5 @@
-"""Check that a claim through the view whose consumer is gone says so to its tenant and the owner,
-and is left as it is."""
+"""Check a claim through the view whose consumer is gone: the tenant and the owner read it, and the
+claim stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check which hosts their BMC's report keeps from new Workloads."""
+"""Check which hosts are not offered because of their BMC's health report."""
 
 from __future__ import annotations
 

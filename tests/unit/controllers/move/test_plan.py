@@ -1,4 +1,4 @@
-"""Check what a move takes along, and in which form."""
+"""Check which objects a move creates in the target, and with which content."""
 
 from __future__ import annotations
 

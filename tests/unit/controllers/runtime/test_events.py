@@ -1,5 +1,5 @@
-"""Check that each event is a line of the log, whatever its message contains. Only the log says what
-is the owner's."""
+"""Check that each event is a line of the log, whatever its message contains. Only the log contains
+the owner's values."""
 
 from __future__ import annotations
 

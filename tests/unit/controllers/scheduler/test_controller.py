@@ -1,4 +1,4 @@
-"""Check what the scheduler makes of a refused binding."""
+"""Check what the scheduler does after a refused binding."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ class HostLifecycle:
     def settle(self, *, seconds: float = 600.0, kills: bool = False) -> None:
         """Take steps until nothing is left to do, or `seconds` have passed.
 
-        `kills`: everything in memory is lost at every write."""
+        `kills`: discard everything in memory after every write, as a restart does."""
         end, count = self.now + seconds, 0
         while not self.gone and self.now < end:
             before = self.writes

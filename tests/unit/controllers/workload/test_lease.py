@@ -1,4 +1,4 @@
-"""Check when a lease's end is announced, and by which clock."""
+"""Check when the end of a lease is announced, and which clock decides that."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Find another host for a Workload that was late, only where nobody named the host and nothing was
-written to it. This holds whenever the controllers die."""
+"""Check that a Workload that lost a race gets another host, but only if its tenant did not name the
+host and nothing was written to it. This holds whenever the controllers die."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that reserved ports are free for those that name them, and for nobody else."""
+"""Check that only a process that names a reserved port can bind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Serve many callers with few requests, and give none an answer that is older than its request."""
+"""Serve many callers with few requests, and give no caller an answer that is older than its
+request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Cover how the size of an etcd is told by releases that say less. Real ones are in tests/faults."""
+"""Cover how the size of an etcd is determined for releases that report less. Real ones are in
+tests/faults."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Run watches across connections against scripts: they are complete and in order, and end when they
-are of no use."""
+"""Run watches across connections against scripts: they are complete and in order, and leave
+connections and members that deliver nothing."""
 
 from __future__ import annotations
 

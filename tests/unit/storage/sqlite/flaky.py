@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FlakyConnection(sqlite3.Connection):
-    """A connection that fails on command.
+    """A connection on which chosen statements fail.
 
     `fail[statement] = error`: raise the error, `times` times, instead of running the statement or,
     with `late`, after running it. `ran`: the statements that were run."""

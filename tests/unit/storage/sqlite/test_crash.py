@@ -1,5 +1,5 @@
-"""Kill the process with SIGKILL while it writes: what was acknowledged is there, nothing is half
-there, and no revision is used again."""
+"""Kill the process with SIGKILL while it writes: acknowledged commits are stored, no commit is
+stored in part, and no revision is used again."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Cover opening: which processes may, what is checked, and the recovery that the errors
-describe."""
+"""Cover opening a database: which processes may open it, what is checked, and the recovery that the
+errors describe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backups in a directory: their order, which are deleted, and what is never deleted."""
+"""Cover backups in a directory: their order, which are deleted, and what is never deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cover group commit, and what happens when the disk does not do as told."""
+"""Cover group commit, and what happens when the disk fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Provide policies, bindings and what a server knows besides, for tests of their enforcement."""
+"""Provide policies, bindings and a cluster's namespaces, parameters and decisions, for tests of
+enforcement."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ MAPS: dict[str, Any] = {"paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}}
 
 
 def policy(*expressions: str, name: str = "p", **spec: Any) -> dict[str, Any]:
-    """Return a policy, which matches everything unless it is told otherwise."""
+    """Return a policy, which matches everything unless `spec` says otherwise."""
     validations = [{"expression": one} for one in expressions]
     return {"metadata": {"name": name}, "spec": {"matchConstraints": {"resourceRules": [RULE]}, "validations": validations, **spec}}
 
@@ -37,7 +38,7 @@ def mutating(*mutations: str, name: str = "p", **spec: Any) -> dict[str, Any]:
 
 
 def binding(*actions: str, name: str = "b", of: str = "p", **spec: Any) -> dict[str, Any]:
-    """Return a binding, which denies unless it is told otherwise."""
+    """Return a binding, whose action is Deny unless others are given."""
     return {"metadata": {"name": name}, "spec": {"policyName": of, "validationActions": list(actions or ("Deny",)), **spec}}
 
 

@@ -1,5 +1,5 @@
-"""Check whose quota counts a host without a Workload: from the end of the claim until others can
-have the host."""
+"""Check whose quota counts a host without a Workload: from the end of the claim until other tenants
+can claim the host."""
 
 from __future__ import annotations
 

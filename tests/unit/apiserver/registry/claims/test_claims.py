@@ -1,5 +1,5 @@
-"""Claim, change and release hosts by binding, through the view, and by hand. Nobody gets what
-another tenant has."""
+"""Claim, change and release hosts by binding, through the view, and by hand. No tenant gets a host
+that another tenant has."""
 
 from __future__ import annotations
 

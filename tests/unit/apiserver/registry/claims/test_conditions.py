@@ -1,5 +1,5 @@
-"""Check the conditions of a view: whose time and generation they have, and that they agree with the
-state that the view shows."""
+"""Check the conditions of a view: their times and generations, and that they agree with the state
+that the view shows."""
 
 from __future__ import annotations
 

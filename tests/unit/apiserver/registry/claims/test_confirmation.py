@@ -1,5 +1,5 @@
-"""Answer a claim through the view once the real host was taken for it, and with 409 when somebody
-else was faster."""
+"""Answer a claim through the view once the real host was taken for it, and with 409 when another
+client was faster."""
 
 from __future__ import annotations
 

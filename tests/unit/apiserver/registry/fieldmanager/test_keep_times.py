@@ -1,4 +1,4 @@
-"""Check that a write that changes nothing but times changes nothing."""
+"""Check that a write that would change only the times in managedFields stores nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check that the time of waiting is told apart from that of a request's own work."""
+"""Check that the time that a request waits is separated from the time of its own work."""
 
 from __future__ import annotations
 

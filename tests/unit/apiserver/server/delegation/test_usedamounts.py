@@ -1,4 +1,5 @@
-"""Check that a quota's status says what is stored, whoever wrote it before."""
+"""Check that a quota's status reports the amounts that are stored, also after another client wrote
+it."""
 
 from __future__ import annotations
 

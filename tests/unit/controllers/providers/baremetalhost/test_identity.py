@@ -1,5 +1,5 @@
-"""Check which marks on shared hosts are one's own: by the given name, by the cluster's id, and by
-marks that predate names."""
+"""Check which marks on shared hosts belong to this management cluster: by the given name, by the
+cluster's id, and by marks that predate names."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Check marks on real hosts: what is written is read back, and what earlier versions wrote belongs
-to nobody."""
+"""Check marks on real hosts: what is written is read back, and marks of earlier versions belong to
+no management cluster."""
 
 from __future__ import annotations
 

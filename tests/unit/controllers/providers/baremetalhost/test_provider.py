@@ -1,4 +1,4 @@
-"""Run the tests of all providers on the provider for real hosts, and cover what only it has."""
+"""Run the tests of all providers on the provider for real hosts, and cover its own features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check which of several machines counts."""
+"""Check which of several machines of one slot is used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check to whom a claim belongs, seen from a Workload, over every order of taking, overwriting, and
+"""Check whether a claim still belongs to a Workload, over every order of taking, overwriting, and
 returning it."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run the tests of all providers on the relay, and cover what only it has: identity, claims that
+"""Run the tests of all providers on the relay, and cover its own features: identity, claims that
 move, and leftovers."""
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Check that what keeps another cluster from being followed is reported with what to do about
-it."""
+"""Check the reports of errors that keep the relay from following another cluster: each says what to
+do."""
 
 from __future__ import annotations
 

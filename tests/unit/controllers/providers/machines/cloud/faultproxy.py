@@ -17,7 +17,8 @@ class FaultProxy:
     """Forwards each request, unless `answer` (called with the action) returns another response.
 
     `asked` lists the actions: list, create, terminate, start, stop, reboot, tag, untag, or the
-    cloud's own name. `meet`: requests that wait for each other."""
+    cloud's own name. `meet`: barriers at which requests wait
+    for each other, by action."""
 
     def __init__(self, target: int, verb: Callable[[web.Request, bytes], str]) -> None:
         self.port = 0

@@ -33,7 +33,6 @@ class NovaCloud(Cloud):
     """OpenStack behind a proxy. `simulation`: the cloud itself, in this process."""
 
     remembers, kinds, region, other_region = False, ("m1.small", "m1.medium"), "RegionOne", "RegionTwo"
-    # No harness changes it.
     keys = {"applicationCredentialId": b"credential", "applicationCredentialSecret": b"canary-secret"}  # noqa: RUF012 - read only, as in every harness
 
     def __init__(self, proxy: FaultProxy, simulation: OpenStackCloud) -> None:

@@ -1,4 +1,4 @@
-"""Cover what only EC2 has: its codes, its tokens, its clock."""
+"""Cover the features of EC2 alone: its error codes, its idempotency tokens, its clock."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Cover what only OpenStack has: expiring tokens, a catalog, failing builds, servers that refuse
-tags, and creations without an idempotency token."""
+"""Cover the features of OpenStack alone: expiring tokens, a catalog, failing builds, servers that
+refuse tags, and creations without an idempotency token."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Check slots as hosts. They never change, are free until somebody has a machine there, and never
-lose an existing machine."""
+"""Check slots as hosts. They never change, are free until a claim creates a machine there, and
+never lose an existing machine."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Check flavors as owners write them: what is accepted, what is refused, and what has changed
-since."""
+"""Check flavors as owners write them: what is accepted, what is refused, and which differences from
+its machines are reported."""
 
 from __future__ import annotations
 

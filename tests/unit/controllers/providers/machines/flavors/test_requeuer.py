@@ -1,4 +1,4 @@
-"""Check that troubles are reported once, and that hosts are visited again when planned."""
+"""Check that problems are reported once, and that hosts are reconciled again when planned."""
 
 from __future__ import annotations
 
