@@ -70,7 +70,7 @@ def webhooks_of(configuration: Mapping[str, Any]) -> tuple[Webhook, ...]:
     """Return the webhooks of a configuration, in its order.
 
     kube-apiserver has validated it. A webhook that cannot be read nevertheless is `broken`, and
-    fails by its policy for every write."""
+    its failurePolicy decides every write."""
     name = configuration["metadata"]["name"]
     return tuple(_webhook(name, index, webhook) for index, webhook in enumerate(configuration.get("webhooks") or ()))
 

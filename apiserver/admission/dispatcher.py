@@ -1,6 +1,6 @@
 """Select the webhooks of a write, call them, and apply their failurePolicy.
 
-Mutating and validating webhooks share this."""
+Mutating and validating webhooks share this code."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Prevent writes on behalf of a leadership that may have passed to another replica (fencing).
 
 A leader's fence is open until a moment before which no other replica can take over the lease. Each
-renewal moves this moment on. The client checks the fence at the last moment, right before the bytes
-of a write are sent. A process that is frozen before that and resumed later finds the fence closed.
-The remaining case, a freeze between the check and the system call, is covered by the
+renewal postpones this moment. The client checks the fence at the last moment, right before the
+bytes of a write are sent. A process that is frozen before that and resumed later finds the fence
+closed. The remaining case, a freeze between the check and the system call, is covered by the
 resourceVersions in writes.
 
 The fence belongs to the context (contextvars): all tasks and threads that a leader starts have it,

@@ -77,8 +77,8 @@ class Informer:
         self._health_handlers.append(handler)
 
     def learn(self, obj: Object) -> None:
-        """Store the answer of a write. An object that the watch has not seen may be deleted
-        already: ignored."""
+        """Store the answer of a write. An object that the watch has not seen is ignored, because it
+        may be deleted already."""
         key, seen = key_of(obj), self.store.get(key_of(obj))
         if seen is None or seen["metadata"].get("uid") != obj["metadata"].get("uid"):
             return

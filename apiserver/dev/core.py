@@ -90,8 +90,8 @@ EVENTS = _core(
 
 
 class NamespaceStrategy(Strategy):
-    """The rules of namespaces: the own name as a label, for selectors, and a finalizer until it is
-    empty."""
+    """The rules of namespaces: the namespace's name as a label, for selectors, and a finalizer
+    until it is empty."""
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
         """Return an active namespace with label and finalizer."""

@@ -132,7 +132,7 @@ class QueueFull(Exception):
 class Ticket:
     """One request in a QueueSet.
 
-    `wake` is called once when the request starts, or is thrown out while it waits."""
+    `wake` is called once when the request starts, or is evicted while it waits."""
 
     __slots__ = ("flow", "left", "started", "thrown_out", "wake", "width")
 

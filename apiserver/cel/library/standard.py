@@ -105,7 +105,7 @@ def _truncated(value: float, low: int, high: int, error: str) -> int:
 
 
 def shortest(value: float) -> str:
-    """Return a double as Go's format %g does with the least digits."""
+    """Return a double as Go's format %g does with the fewest digits."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):

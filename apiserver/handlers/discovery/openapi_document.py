@@ -50,7 +50,7 @@ def document_v2(resources: Sequence[Resource], version: str) -> dict[str, Any]:
 def definition_name(resource: Resource) -> str:
     """Return the definition's name, such as io.metal3.workload.v1alpha1.Workload.
 
-    kube-apiserver names custom resources so, and built-in ones by their Go package."""
+    kube-apiserver names custom resources like this, and built-in kinds by their Go package."""
     group = ".".join(reversed(resource.group.split("."))) if resource.group else "io.k8s.api.core"
     return f"{group}.{resource.version}.{resource.kind}"
 

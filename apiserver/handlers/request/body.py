@@ -58,7 +58,7 @@ NAMED = 50
 SHOWN = 512
 """The number of characters shown of the path of a duplicate key."""
 SLICE = 16 * 1024
-"""The number of bytes that one step searches for some that are not UTF-8."""
+"""The number of bytes that one step searches for invalid UTF-8."""
 EXACT = 2.0**53
 """The limit up to which every integer has a float of its own."""
 SMALLEST, LARGEST = -(2**63), 2**64 - 1

@@ -25,7 +25,7 @@ SECONDS = 10.0
 KEPT_SECONDS = 10.0
 """The seconds for which a decision is cached.
 
-A revoked permission may work that much longer, as with kube-apiserver's own webhooks."""
+A revoked permission may still work for that time, as with kube-apiserver's own webhooks."""
 REVIEWS, REVIEWS_OF_ONE = 128, 64
 """The largest numbers of running reviews: of all users, and of one user, including waiting ones."""
 

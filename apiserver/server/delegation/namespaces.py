@@ -1,4 +1,4 @@
-"""Return the management cluster's namespaces from an informer, or by a GET if that may be stale."""
+"""Return the management cluster's namespaces from a current informer, or else by a GET."""
 
 from __future__ import annotations
 
