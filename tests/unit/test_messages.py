@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,11 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-def messages() -> Iterator[tuple[str, str]]:
-    for folder in ("apiserver", "controllers", "storage"):
-        for path in sorted((ROOT / folder).rglob("*.py")):
-            if "testing" not in path.stem and "simulator" not in path.parts:
-                yield from ((f"{path.relative_to(ROOT)}:{line}", text) for line, text in texts(path) if " " in text)
+@cache
+def messages() -> list[tuple[str, str]]:
+    paths = [path for folder in ("apiserver", "controllers", "storage") for path in sorted((ROOT / folder).rglob("*.py"))]
+    shown = [path for path in paths if "testing" not in path.stem and "simulator" not in path.parts]
+    return [(f"{path.relative_to(ROOT)}:{line}", text) for path in shown for line, text in texts(path) if " " in text]
 
 
 def test_who_is_advised_to_delete_reads_what_is_lost_or_how_it_is_kept() -> None:
