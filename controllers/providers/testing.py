@@ -123,14 +123,14 @@ async def running(source: SourceHarness) -> AsyncIterator[tuple[Provider, list[s
 
 async def released(provider: Provider, request: ApplyRequest) -> None:
     """Release as the controllers do: repeatedly, until it is done."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await provider.release(request)).done:  # noqa: ASYNC110 (level-triggered, as in the controllers)
             await asyncio.sleep(0.01)
 
 
 async def applied(provider: Provider, request: ApplyRequest, check: Callable[[], Any]) -> None:
     """Apply as the controllers do: repeatedly, until the check returns a true value."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while not check():
             await provider.apply(request)
             await asyncio.sleep(0.01)

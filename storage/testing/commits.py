@@ -124,7 +124,7 @@ class CommitTests(Harness):
                     continue
                 return
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.gather(*(increment() for _ in range(12)))
         state = await store.get("/n")
         assert state is not None

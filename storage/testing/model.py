@@ -89,7 +89,7 @@ class _Machine(RuleBasedStateMachine):
         self.model = Model(self.run(self.store.current_revision()))
 
     def run(self, coroutine: Any) -> Any:
-        return self.runner.run(asyncio.wait_for(coroutine, 30))
+        return self.runner.run(asyncio.wait_for(coroutine, 60))
 
     def teardown(self) -> None:
         self.run(self.store.close())

@@ -83,7 +83,7 @@ class WatchTests(Harness):
             return events
 
         watchers = [asyncio.create_task(watch("/w/", n * 3)) for n in range(6)] + [asyncio.create_task(watch("/w/2", 4))]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.gather(*(write(n) for n in range(6)))
             final = await put(store, "/end")
             done.set()

@@ -224,7 +224,7 @@ async def controllers(clusters: TwoClusters) -> AsyncIterator[None]:
         manager, _, clusters.sources = compose(client)
         task = asyncio.ensure_future(manager.run())
         try:
-            await asyncio.wait_for(manager.started.wait(), 30)
+            await asyncio.wait_for(manager.started.wait(), 60)
             yield
         finally:
             task.cancel()

@@ -65,7 +65,7 @@ async def replica(clusters: TwoClusters) -> AsyncIterator[Replica]:
         made = [run.__self__ for run in manager._runnables if hasattr(run, "__self__")]
         task = asyncio.ensure_future(manager.run())
         try:
-            await asyncio.wait_for(manager.started.wait(), 30)
+            await asyncio.wait_for(manager.started.wait(), 60)
             yield Replica([one for one in made if hasattr(one, "controller")])
         finally:
             task.cancel()

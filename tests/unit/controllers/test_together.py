@@ -841,7 +841,7 @@ async def test_run_as_a_process_does_with_election_and_health(clusters: TwoClust
     health = Health()
     assert health.problem() == "starting"
     task = asyncio.ensure_future(run_controllers(clusters.management.kubeconfig, leader_elect=True, namespace="system", health=health))
-    await asyncio.wait_for(health.started.wait(), 10)
+    await asyncio.wait_for(health.started.wait(), 60)
     assert health.problem() is None
     clusters.management.put(WORKLOADS, workload("web"))
     await eventually(lambda: clusters.phase("web") == "Running")

@@ -36,7 +36,7 @@ def made(store: ScriptedStore, history: int = 100, patience: float = 5.0) -> tup
 
 
 async def caught_up(cache: WatchCache, store: ScriptedStore) -> None:
-    await cache.wait_for(store.revision, 5)
+    await cache.wait_for(store.revision, 60)
 
 
 async def changes(subscription: Subscription[Change[KeyValue]]) -> list[tuple[str, str, int]]:
@@ -248,7 +248,7 @@ async def test_waiting_for_a_revision() -> None:
     cache, _, _ = made(store)
     async with opened(cache):
         await cache.wait_for(cache.revision, 0)
-        waiting = [asyncio.create_task(cache.wait_for(store.revision + n, 5)) for n in (2, 1)]
+        waiting = [asyncio.create_task(cache.wait_for(store.revision + n, 60)) for n in (2, 1)]
         await asyncio.sleep(0)
         store.write(Put("/a/1", b""))
         await waiting[1]

@@ -83,7 +83,7 @@ class Cluster:
 
     async def settled(self) -> None:
         """Wait until nothing is under way."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for group in self.plugin._groups.values():
                 if group._task is not None:
                     await group._task

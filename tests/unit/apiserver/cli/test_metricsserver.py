@@ -30,7 +30,7 @@ async def running(management: FakeManagement, folder: Path, files: tuple[Path, P
         server = MetricsServer(client, 0, files=files)
         task = asyncio.create_task(server.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await server.listening.wait()
             yield server
         finally:

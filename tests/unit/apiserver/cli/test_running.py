@@ -190,7 +190,7 @@ async def test_health(caplog: pytest.LogCaptureFixture) -> None:
     server = HealthServer(0, lambda: problem[0] if problem else None)
     task = asyncio.create_task(server.run())
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not server.bound:  # noqa: ASYNC110 - set by another task
                 await asyncio.sleep(0.01)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{server.bound}") as session:

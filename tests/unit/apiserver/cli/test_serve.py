@@ -98,7 +98,7 @@ async def running(management: FakeManagement, folder: Path, *more: str) -> Async
     given = ["--storage", f"sqlite:///{folder}/db", "--kubeconfig", str(management.kubeconfig(folder)), "--secure-port", "0"]
     task = asyncio.create_task(serve._serve(arguments(*given, "--port-file", str(port_file), *more)))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             bundles = {name: patch["spec"]["caBundle"] for name, patch in [await management.patches.get() for _ in range(2)]}
             assert bundles.keys() == {"v1alpha1.metal3.io", "v1alpha1.workload.metal3.io"}
             # Tasks start before the port is open.
@@ -135,7 +135,7 @@ async def test_serve(management: FakeManagement, tmp_path: Path) -> None:
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await served.request("GET", f"{WORKLOADS}/one", newer, headers=as_alice)
         management.change_config_map(config_map(NEWER))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:
                 with suppress(aiohttp.ClientError, ConnectionError):
                     if (await served.request("GET", f"{WORKLOADS}/one", newer, headers=as_alice))[0] == 200:
@@ -214,7 +214,7 @@ async def test_requests_are_audited(management: FakeManagement, tmp_path: Path) 
 async def test_serve_beside_the_baremetal_operator_owns_one_group(management: FakeManagement, tmp_path: Path) -> None:
     given = ["--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", str(management.kubeconfig(tmp_path)), "--secure-port", "0"]
     task = asyncio.create_task(serve._serve(arguments(*given, "--host-view-group", "workload.metal3.io")))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         assert (await management.patches.get())[0] == "v1alpha1.workload.metal3.io"
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -229,7 +229,7 @@ async def test_serve_with_a_gateway(management: FakeManagement, tmp_path: Path) 
     flags = ("--gateway-port", "0", "--gateway-port-file", str(port_file), "--gateway-tls-san", "metal3.example")
     task = asyncio.create_task(serve._serve(arguments(*given, *BESIDE, *flags)))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             bundle = (await management.patches.get())[1]["spec"]["caBundle"]
             while not port_file.exists():
                 assert not task.done()
@@ -283,7 +283,7 @@ async def test_input_that_cannot_work_is_reported_in_a_sentence(
     (tmp_path / "policy").write_text(POLICY)
     usual = ["--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", str(management.kubeconfig(tmp_path)), "--secure-port", "0"]
     with pytest.raises(UsageError, match=said) as caught:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await serve._serve(arguments(*usual, *(text.replace("{}", str(tmp_path)) for text in given)))
     assert "canary" not in str(caught.value)
     assert "Traceback" not in str(caught.value)

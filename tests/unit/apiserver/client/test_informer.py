@@ -45,7 +45,7 @@ async def test_lists_in_pages_then_follows(api: FakeApi, client: Client) -> None
     for number in range(7):
         api.put(PATH, thing(f"t{number}"))
     async with following(client, page_size=3) as (informer, seen):
-        await asyncio.wait_for(informer.synced.wait(), 30)
+        await asyncio.wait_for(informer.synced.wait(), 60)
         assert len(informer.store) == 7
         assert api.requests["GET things"] == 3
         api.put(PATH, thing("new"))
@@ -58,7 +58,7 @@ async def test_lists_in_pages_then_follows(api: FakeApi, client: Client) -> None
 
 async def test_a_cut_watch_continues_without_a_new_list(api: FakeApi, client: Client) -> None:
     async with following(client) as (informer, seen):
-        await asyncio.wait_for(informer.synced.wait(), 30)
+        await asyncio.wait_for(informer.synced.wait(), 60)
         await eventually(lambda: api.requests["WATCH things"] == 1)
         api.put(PATH, thing("one"))
         await eventually(lambda: seen == [(None, "one")])
@@ -72,7 +72,7 @@ async def test_an_expired_history_is_listed_again_with_what_was_missed(api: Fake
     api.put(PATH, thing("kept"))
     api.put(PATH, thing("gone"))
     async with following(client) as (informer, seen):
-        await asyncio.wait_for(informer.synced.wait(), 30)
+        await asyncio.wait_for(informer.synced.wait(), 60)
         await eventually(lambda: api.requests["WATCH things"] == 1)
         api.fail = lambda verb, path: Failure(503, "ServiceUnavailable") if verb == "WATCH" else None
         api.cut_watches()
@@ -120,7 +120,7 @@ async def test_bookmarks_move_the_version_on(api: FakeApi, client: Client) -> No
         return True
 
     async with following(client) as (informer, seen):
-        await asyncio.wait_for(informer.synced.wait(), 30)
+        await asyncio.wait_for(informer.synced.wait(), 60)
         await eventually(lambda: api.requests["WATCH things"] == 1)
         # This write advances the revision, but changes nothing of the kind.
         api.put("apis/example.com/v1/others", thing("other"))
@@ -144,7 +144,7 @@ async def test_a_silent_watch_is_cut_and_resumed(api: FakeApi, client: Client) -
 
     api.watch_hook = hang
     async with following(client, stall_timeout=0.1) as (informer, seen):
-        await asyncio.wait_for(informer.synced.wait(), 30)
+        await asyncio.wait_for(informer.synced.wait(), 60)
         api.put(PATH, thing("hidden"))
         await eventually(lambda: seen == [(None, "hidden")])
 
@@ -152,7 +152,7 @@ async def test_a_silent_watch_is_cut_and_resumed(api: FakeApi, client: Client) -
 async def test_an_object_that_is_recreated_unseen_is_two_changes(api: FakeApi, client: Client) -> None:
     api.put(PATH, thing("same"))
     async with following(client) as (informer, seen):
-        await asyncio.wait_for(informer.synced.wait(), 30)
+        await asyncio.wait_for(informer.synced.wait(), 60)
         await eventually(lambda: api.requests["WATCH things"] == 1)
         api.fail = lambda verb, path: Failure(500, "InternalError") if verb == "WATCH" else None
         api.cut_watches()

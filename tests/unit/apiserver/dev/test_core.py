@@ -132,6 +132,6 @@ def _namespace_controller(registries: Registries) -> NamespaceController:
 
 
 async def _until(true: Any) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - anything may make it true
             await asyncio.sleep(0.01)

@@ -200,7 +200,7 @@ async def test_who_goes_away_and_what_takes_too_long() -> None:
         began.clear()
         kept.ended.clear()
         client = asyncio.ensure_future(port.client(ALICE).get(THINGS))
-        await asyncio.wait_for(began.wait(), 30)
+        await asyncio.wait_for(began.wait(), 60)
         client.cancel()
-        await asyncio.wait_for(kept.ended.wait(), 30)
+        await asyncio.wait_for(kept.ended.wait(), 60)
     assert kept.events()[-1]["responseStatus"] == {"metadata": {}, "status": "Failure", "message": "Connection closed early", "code": 499}

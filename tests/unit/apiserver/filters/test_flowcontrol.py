@@ -103,7 +103,7 @@ async def _get(client: aiohttp.ClientSession, path: str = THINGS) -> int:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)
 
@@ -193,7 +193,7 @@ async def test_watches_of_one_user_are_bounded() -> None:
         clients = [port.client(GREEDY), port.client(GREEDY), port.client(LIGHT), port.client(MASTER)]
         watches = [asyncio.create_task(_get(client, path)) for client in clients]
         for _ in watches:
-            await asyncio.wait_for(entered.acquire(), 30)
+            await asyncio.wait_for(entered.acquire(), 60)
         async with port.client(GREEDY).get(path) as response:
             assert (response.status, response.headers["Retry-After"]) == (429, "1")
         gate.set()
@@ -214,7 +214,7 @@ async def test_the_controllers_have_seats_of_their_own() -> None:
 
     async with serving(Setup(handler=handler, flow_control=FlowControl(1, 1))) as port:
         flood = [asyncio.create_task(_get(port.client(client), f"{THINGS}/t")) for client in (GREEDY, LIGHT)]
-        await asyncio.wait_for(entered.wait(), 30)
+        await asyncio.wait_for(entered.wait(), 60)
         async with port.client(PROXY).get("/version", headers={"X-Remote-User": CONTROLLERS}) as response:
             assert response.status == 200
         gate.set()

@@ -157,7 +157,7 @@ class Running:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.app.gateway_port, ssl=self.context())
         writer.write(request)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await reader.read()
         finally:
             writer.close()

@@ -243,7 +243,7 @@ async def test_a_caller_whom_kube_apiserver_lets_wait_delays_no_other(beside_bmo
         return web.json_response({})
 
     beside_bmo.cluster.answers["/apis/metal3.io"] = queued
-    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         for _ in range(READERS):
             tasks.create_task(beside_bmo.request("GET", "/apis/metal3.io"))
         for _ in range(READERS):

@@ -63,7 +63,7 @@ async def opened(gateway: Running, head: str) -> tuple[bytes, asyncio.StreamRead
     """Return the head of the answer to a request, and the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", gateway.app.gateway_port, ssl=gateway.context())
     writer.write(f"{head}\r\n".encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await reader.readuntil(b"\r\n\r\n"), reader, writer
 
 
@@ -75,7 +75,7 @@ async def test_both_protocols_pass_in_both_directions(gateway: Running) -> None:
             answer, reader, writer = await opened(gateway, head)
             assert answer.startswith(b"HTTP/1.1 101 "), answer
             assert b"\r\nX-Stream-Protocol-Version: v4\r\n" in answer
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 assert await reader.readexactly(5) == b"hello"
                 big = bytes(range(256)) * 8192
                 writer.write(big)
@@ -96,7 +96,7 @@ async def test_a_client_that_leaves_ends_the_stream(gateway: Running) -> None:
         _, reader, writer = await opened(gateway, f"POST {EXEC} HTTP/1.1\r\nHost: x\r\n{TOKEN}{SPDY}")
         assert await reader.readexactly(5) == b"hello"
         writer.transport.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await server.ended.wait()
 
 
@@ -115,7 +115,7 @@ async def test_a_client_that_does_not_read_stops_the_sender(gateway: Running) ->
             sent += 1 << 16
         assert sent < 64 << 20, "everything is kept somewhere"
         writer.transport.abort()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await server.ended.wait()
 
 

@@ -120,6 +120,6 @@ async def serving(store: Store) -> AsyncIterator[Service]:
     async with ClientSession(base_url=server.make_url("/"), timeout=DEADLINE) as session:
         yield Service(cache, registries, session, api)
     api.stop_watches()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await server.close()
         await cache.close()

@@ -41,7 +41,7 @@ async def fill(service: Service) -> tuple[list[str], dict[str, Any]]:
 
 async def taken(service: Service, *request: Any, **more: Any) -> None:
     """Repeat the request until its status is not 503, as clients do that heed Retry-After."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             status, found = await service.ask(*request, **more)
             if status != 503:

@@ -312,7 +312,7 @@ async def test_stopping_ends_watches_whole_and_finishes_requests(tmp_path: Path)
                 assert response.status == 201
             first = orjson.loads(await watch.content.readline())
             stopping = asyncio.create_task(app.stop())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while True:
                     async with owner.get("/readyz") as response:
                         if response.status == 500:
@@ -415,7 +415,7 @@ async def test_a_crashed_task_is_started_again() -> None:
 
     background = Background(first_pause=0.01)
     background.start("crash", crash)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await twice.wait()
     await background.stop()
 

@@ -281,7 +281,7 @@ async def test_one_users_reviews_under_way_are_bounded() -> None:
     refused = [await one for one in asyncio.as_completed([asyncio.create_task(_code(task)) for task in asked[-5:]])]
     assert refused == [429] * 5
     other = asyncio.create_task(reviews.authorize(UserInfo("alice"), INFO))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await full.wait()
     await reviews.close()
     await asyncio.gather(*asked, other, return_exceptions=True)

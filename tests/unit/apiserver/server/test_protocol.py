@@ -46,7 +46,7 @@ class Gate:
 
 
 async def within(event: asyncio.Event) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await event.wait()
 
 
@@ -55,7 +55,7 @@ async def exchange(setup: Setup, request: bytes) -> tuple[int, dict[str, str], b
     async with serving(setup) as port:
         reader, writer = await port.raw()
         writer.write(request)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             answer = await reader.read()
         writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -98,7 +98,7 @@ async def test_a_client_that_does_not_finish_its_headers_is_cut() -> None:
     async with serving(Setup(header_seconds=0.2)) as port:
         reader, writer = await port.raw()
         writer.write(b"GET /version HTTP/1.1\r\nX-Slow: ")
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await reader.read() == b""
         writer.close()
         # A client that finished its headers is not cut.
@@ -127,7 +127,7 @@ async def test_a_body_that_does_not_come_is_a_504() -> None:
     async with serving(Setup(handler=read)) as port:
         reader, writer = await port.raw(ALICE)
         writer.write(b"POST %s?timeout=200ms HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345" % THINGS.encode())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             answer = await reader.readuntil(b"\r\n\r\n")
         writer.close()
     assert b" 504 " in answer.split(b"\r\n")[0]
@@ -319,7 +319,7 @@ async def test_bodies_are_asked_for_from_those_who_may_send_them() -> None:
 
     setup = Setup(handler=echo)
     request = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\nExpect: %s\r\n\r\n"
-    async with serving(setup) as port, asyncio.timeout(30):
+    async with serving(setup) as port, asyncio.timeout(60):
         reader, writer = await port.raw(ALICE)
         writer.write(request % (THINGS.encode(), b"100-Continue"))
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"

@@ -91,7 +91,7 @@ async def test_files_are_followed_and_halves_of_a_renewal_are_not_served(tmp_pat
     following = asyncio.create_task(files.follow(served))  # type: ignore[arg-type] # Served has what is used of the TLS
     renewed = SERVING.server()
     certificate.write_bytes(renewed.pem)  # the key does not match yet
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await served.refused.wait()
         assert served.pairs.empty()
         key.write_bytes(renewed.key_pem)

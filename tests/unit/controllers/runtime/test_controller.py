@@ -169,7 +169,7 @@ async def test_the_manager_starts_in_order_and_stops_everything_on_a_failure(api
     manager.add(working)
     assert manager.unhealthy() == "still reading the state of the cluster"
     task = asyncio.ensure_future(manager.run())
-    await asyncio.wait_for(manager.started.wait(), 30)
+    await asyncio.wait_for(manager.started.wait(), 60)
     assert informer.synced.is_set()
     assert manager.unhealthy() is None
     await eventually(lambda: api.requests["WATCH things"] == 1)
@@ -186,7 +186,7 @@ async def test_a_server_that_is_away_for_a_moment_makes_no_controller_unready(ap
     manager = Manager()
     informer = manager.informer(Informer(client, THINGS))
     task = asyncio.ensure_future(manager.run())
-    await asyncio.wait_for(manager.started.wait(), 30)
+    await asyncio.wait_for(manager.started.wait(), 60)
     api.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "away")
     api.cut_watches()
     await eventually(lambda: informer.last_error is not None)

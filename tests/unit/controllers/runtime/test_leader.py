@@ -62,7 +62,7 @@ async def test_a_leader_that_cannot_renew_stops_before_another_may_start(api: Fa
     await eventually(lambda: leading.now == 1)
     api.fail = lambda verb, path: Failure(503, "ServiceUnavailable")
     with pytest.raises(LeadershipLost):
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, 60)
     assert leading.now == 0
 
 
@@ -72,7 +72,7 @@ async def test_a_stolen_lease_ends_the_leadership_at_once(api: FakeApi, client: 
     await eventually(lambda: leading.now == 1)
     api.edit(LEASES, "lease", {"spec": {"holderIdentity": "thief", "renewTime": "2026-01-01T00:00:00Z"}}, "system")
     with pytest.raises(LeadershipLost):
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, 60)
 
 
 async def test_a_standby_is_well_while_the_server_answers(api: FakeApi, client: Client) -> None:

@@ -86,7 +86,7 @@ async def test_a_cancelled_worker_passes_its_turn_on(queue: Queue) -> None:
     await asyncio.sleep(0)
     queue.add("a")
     first.cancel()
-    assert await asyncio.wait_for(second, 30) == "a"
+    assert await asyncio.wait_for(second, 60) == "a"
     with pytest.raises(asyncio.CancelledError):
         await first
 
@@ -101,7 +101,7 @@ async def test_groups_take_turns_and_have_a_limit(clock: FakeClock) -> None:
     assert not waiting.done()
     queue.add("a2")
     queue.done("b1")
-    assert await asyncio.wait_for(waiting, 30) == "b3"
+    assert await asyncio.wait_for(waiting, 60) == "b3"
     queue.done("a2")
     assert await queue.get() == "a3", "a2 comes again, after those that have waited"
     assert len(queue) == 2
@@ -196,5 +196,5 @@ async def test_all_groups_together_have_a_limit_and_what_waits_for_it_is_woken(c
     await asyncio.sleep(0)
     assert not waiting.done()
     queue.done("b1")
-    assert await asyncio.wait_for(waiting, 30) == "a2"
+    assert await asyncio.wait_for(waiting, 60) == "a2"
     assert queue.ready("a") == 0

@@ -61,12 +61,12 @@ async def test_a_host_that_a_quota_refuses_to_one_namespace_is_found_by_another(
     async with scheduling(api, client, bind) as scheduler:
         api.put(HOSTS, host("h0"))
         api.put(WORKLOADS, workload("w"))
-        await asyncio.wait_for(asked.wait(), 20)
+        await asyncio.wait_for(asked.wait(), 60)
         await eventually(lambda: not scheduler._waking)
         api.put(WORKLOADS, workload("x", "team-b"))
         await eventually(lambda: api.get(WORKLOADS, "x", "team-b")["status"]["conditions"][0]["reason"] == "NoHostFits")
         answer.set()
-        await asyncio.wait_for(bound.wait(), 20)
+        await asyncio.wait_for(bound.wait(), 60)
 
 
 async def test_many_workloads_without_quota_are_not_all_tried_whenever_a_host_becomes_free(api: FakeApi, client: Client) -> None:
@@ -106,7 +106,7 @@ async def scheduling(api: FakeApi, client: Client, bind: Hook) -> AsyncIterator[
     manager.add(scheduler := Scheduler(cluster))
     task = asyncio.ensure_future(manager.run())
     try:
-        await asyncio.wait_for(manager.started.wait(), 20)
+        await asyncio.wait_for(manager.started.wait(), 60)
         yield scheduler
     finally:
         task.cancel()

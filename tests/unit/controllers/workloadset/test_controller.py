@@ -39,7 +39,7 @@ async def controller(client: Client, cluster: Cluster | None = None) -> AsyncIte
     manager.add(made)
     task = asyncio.ensure_future(manager.run())
     try:
-        await asyncio.wait_for(manager.started.wait(), 10)
+        await asyncio.wait_for(manager.started.wait(), 60)
         yield made
     finally:
         task.cancel()

@@ -38,7 +38,7 @@ async def shake_hands(folder: Path, authority: pki.Authority, trusted: bytes, ho
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=client, server_hostname=hostname)
         await reader.read()
         writer.close()
-        certificate = await asyncio.wait_for(seen, 30)
+        certificate = await asyncio.wait_for(seen, 60)
     return tuple(pair for part in certificate["subject"] for pair in part)
 
 

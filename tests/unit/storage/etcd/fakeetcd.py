@@ -55,7 +55,7 @@ class FakeEtcd:
 
     async def until_called(self) -> None:
         """Wait until any call has arrived."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await self._called.wait()
 
     def release(self) -> None:
@@ -182,7 +182,7 @@ def event(key: str, value: bytes | None, revision: int, previous: bytes | None =
 
 async def until_idle(name: str) -> None:
     """Wait until the task of this name waits for an event."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not any(task.get_name() == name and _innermost(task) == "Event.wait" for task in asyncio.all_tasks()):  # noqa: ASYNC110 - tasks have no event
             await asyncio.sleep(0.001)
 

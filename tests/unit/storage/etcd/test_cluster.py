@@ -78,7 +78,7 @@ async def test_when_none_answers_that_is_reported_in_time(etcds: list[FakeEtcd],
         etcd.answer("/kv/range", answer)
     async with cluster(*etcds, timeout=0.4) as made:
         with pytest.raises(Unavailable, match=r"127\.0\.0\.1.*127\.0\.0\.1"):
-            await asyncio.wait_for(made.read("/kv/range", b"{}"), 30)
+            await asyncio.wait_for(made.read("/kv/range", b"{}"), 60)
 
 
 async def test_what_every_member_would_say_is_not_repeated(etcds: list[FakeEtcd]) -> None:
@@ -145,7 +145,7 @@ async def test_closing_waits_for_what_is_under_way(etcds: list[FakeEtcd]) -> Non
         etcds[0].release()
         with pytest.raises(Unavailable):  # the fake drops the call
             await call
-        await asyncio.wait_for(closing, 30)
+        await asyncio.wait_for(closing, 60)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ async def measured(status: dict[str, Any] | Refusal, wanted: Usage) -> Usage:
     async with running() as etcd:
         etcd.answer("/kv/range", header(5))
         etcd.answer("/maintenance/status", status if isinstance(status, Refusal) else {**header(5), **status})
-        async with opened(EtcdStore([etcd.endpoint])) as store, asyncio.timeout(20):
+        async with opened(EtcdStore([etcd.endpoint])) as store, asyncio.timeout(60):
             while not etcd.asked("/maintenance/status") or store.usage() != wanted:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.01)
             return store.usage()

@@ -124,7 +124,7 @@ async def test_a_commit_lets_watches_ask(etcd: FakeEtcd, store: EtcdStore) -> No
                 return
 
     task = asyncio.create_task(follow())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not seen:  # noqa: ASYNC110 - a list has no event
             await asyncio.sleep(0.01)
         # The initial requests for progress are over. Without a cause there is none for 1000 s.
@@ -153,7 +153,7 @@ async def test_what_was_the_latest_one_period_ago_is_compacted(etcd: FakeEtcd) -
     etcd.answer("/kv/compaction", Refusal(503, {"code": 14, "message": "etcdserver: no leader"}), header(1))
     store = EtcdStore([etcd.endpoint], keep_history=0.02)
     await store.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(etcd.asked("/kv/compaction")) < 4:  # noqa: ASYNC110 - a list has no event
             await asyncio.sleep(0.01)
     await store.close()
@@ -177,7 +177,7 @@ async def test_the_record_is_brought_up_to_date(etcd: FakeEtcd, cluster: str, re
     store = EtcdStore([etcd.endpoint], prefix="/p", keep_history=0.02)
     etcd.answer("/kv/compaction", header(1))
     await store.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(etcd.asked("/kv/txn")) < 3:  # noqa: ASYNC110 - a list has no event
             await asyncio.sleep(0.01)
     await store.close()

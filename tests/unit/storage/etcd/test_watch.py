@@ -55,7 +55,7 @@ async def watch(
     first item sets `begun`."""
     collected: list[Event] = []
     stream: AsyncGenerator[Event | Progress, None] = store.watch("/", after)  # type: ignore[assignment] # it is one
-    async with asyncio.timeout(10), aclosing(stream):
+    async with asyncio.timeout(60), aclosing(stream):
         async for item in stream:
             if items is not None:
                 items.append(item)
@@ -166,7 +166,7 @@ async def test_a_revision_that_somebody_saw_is_asked_for(etcd: FakeEtcd) -> None
     items: list[Event | Progress] = []
     begun = asyncio.Event()
     task = asyncio.create_task(watch(store, 5, 9, items=items, begun=begun))
-    await asyncio.wait_for(begun.wait(), 30)
+    await asyncio.wait_for(begun.wait(), 60)
     # The initial requests for progress are over. Without a cause there is none for 1000 s.
     await until_idle("etcd-watch-progress")
     etcd.answer("/kv/range", header(9))
@@ -213,7 +213,7 @@ async def test_a_member_that_is_cut_off_from_the_others_is_left(etcds: list[Fake
     store = await started(*etcds)
     begun = asyncio.Event()
     task = asyncio.create_task(watch(store, 5, 7, begun=begun))
-    await asyncio.wait_for(begun.wait(), 30)
+    await asyncio.wait_for(begun.wait(), 60)
     assert await store.current_revision() == 7
     assert await task == [put("/a", 6)]
     assert starts(*etcds) == ["5", "5"]
@@ -343,7 +343,7 @@ async def test_a_slow_reader_loses_neither_patience_nor_events(etcd: FakeEtcd) -
     etcd.watches.extend([first, second])
     store = await started(etcd, patience=0.1)
     stream: AsyncGenerator[Event | Progress, None] = store.watch("/", 5)  # type: ignore[assignment] # it is one
-    async with asyncio.timeout(10), aclosing(stream):
+    async with asyncio.timeout(60), aclosing(stream):
         assert await anext(stream) == put("/a", 6)
         await asyncio.sleep(0.2)  # the reader takes longer than patience allows
         assert [await anext(stream) for _ in range(3)] == [Progress(6), put("/b", 7), Progress(7)]
@@ -360,7 +360,7 @@ async def test_closing_ends_a_watch_that_waits(etcd: FakeEtcd) -> None:
     store = await started(etcd)
     begun = asyncio.Event()
     task = asyncio.create_task(watch(store, 5, 9, begun=begun))
-    await asyncio.wait_for(begun.wait(), 30)
+    await asyncio.wait_for(begun.wait(), 60)
     await store.close()
     with pytest.raises(Unavailable, match="closed"):
         await task

@@ -38,7 +38,7 @@ async def fill(store: SQLiteStore) -> list[str]:
 async def until_taken(store: SQLiteStore, *operations: Put | Delete) -> int:
     """Retry the commit as a client does, and return its revision. Others have the disk in
     between."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             with suppress(Full):
                 return await store.commit(operations)
@@ -46,7 +46,7 @@ async def until_taken(store: SQLiteStore, *operations: Put | Delete) -> int:
 
 
 async def until_there_is_room(store: SQLiteStore) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while store.usage().full:  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
 

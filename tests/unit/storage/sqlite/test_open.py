@@ -196,7 +196,7 @@ async def test_compaction_is_taken_up_after_a_restart(tmp_path: Path) -> None:
         revision = await store.current_revision()
         await store.compact(revision)
     async with opened(SQLiteStore(path, synchronous="off", retention=never)) as store:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 await put(store, "/probe")
                 with closing(sqlite3.connect(path)) as reader:

@@ -42,5 +42,5 @@ async def test_a_store_that_closes_when_compaction_is_due_ends(tmp_path: Path, t
     for _ in range(turns):
         await asyncio.sleep(0)
     store._compaction_due.set()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await closing

@@ -78,7 +78,7 @@ async def test_compaction_makes_room(tmp_path: Path) -> None:
             for _ in range(100):
                 await store.commit([Put("/same", b"x" * 50_000)])
         await store.compact(await store.current_revision())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while isinstance((await group(store, [Put("/same", b"y" * 50_000)]))[0], Unavailable):
                 pass
         for _ in range(3):

@@ -72,7 +72,7 @@ def test_a_loop_that_ended_in_between_is_forgotten() -> None:
         waiting.cancel()
 
     async def wait() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await turns.next()
 
     asyncio.run(left())

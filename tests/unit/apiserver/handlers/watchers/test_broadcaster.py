@@ -93,7 +93,7 @@ async def test_the_first_change_goes_out_at_once_and_the_next_ones_together() ->
         write(items, 3, 4)
         await turns()
         write(items, 5)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await readers[-1].served.wait()
         assert all(reader.rounds == [[2], [3, 4, 5]] for reader in readers)
 
@@ -183,7 +183,7 @@ async def test_others_have_their_turn_between_large_changes() -> None:
 
     task = asyncio.create_task(other())
     write(items, 2)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         for reader in readers:
             await reader.served.wait()
     task.cancel()
@@ -198,7 +198,7 @@ async def test_each_pays_for_its_own_delivery() -> None:
         readers[7].work = 0.05
         write(items, 2)
         for reader in readers:
-            await asyncio.wait_for(reader.served.wait(), 30)
+            await asyncio.wait_for(reader.served.wait(), 60)
         await turns()
         assert readers[7].paid >= 0.05
         assert sum(reader.paid for reader in readers) - readers[7].paid < 0.05

@@ -122,7 +122,7 @@ async def test_a_storage_that_does_not_answer_is_asked_again(monkeypatch: pytest
     monkeypatch.setattr(Heartbeat, "beat", beat)
     monkeypatch.setattr(heartbeat, "PERIOD", 0.0)
     task = asyncio.create_task(Heartbeat(store).run())
-    await asyncio.wait_for(asked.wait(), 30)
+    await asyncio.wait_for(asked.wait(), 60)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await store.close()

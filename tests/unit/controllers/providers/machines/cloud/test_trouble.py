@@ -165,7 +165,7 @@ async def test_each_reboot_that_is_asked_for_is_done_once(source: Cloud) -> None
         await applied(provider, on, lambda: provider.applied(on) is not None)
         reboot = dataclasses.replace(on, annotations={REBOOT: ""})
         for number in (1, 2):
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (consumed_annotations := (await provider.apply(reboot)).consumed_annotations) == ():  # noqa: ASYNC110 (level-triggered)
                     await asyncio.sleep(0.01)
             assert consumed_annotations == (REBOOT,)
