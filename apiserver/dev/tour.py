@@ -39,7 +39,35 @@ spec:
     ram: 16Gi
 """
 
-FILES: Mapping[str, str] = {"secret.yaml": SECRET, "workload.yaml": WORKLOAD}
+SET = """\
+# Two equal machines in different racks: both get a host, or none does.
+apiVersion: workload.metal3.io/v1alpha1
+kind: WorkloadSet
+metadata:
+  name: ring
+spec:
+  replicas: 2
+  minAvailable: 2
+  selector:
+    matchLabels: {app: ring}
+  template:
+    metadata:
+      labels: {app: ring}
+    spec:
+      image:
+        url: https://images.example.com/ubuntu-24.04.qcow2
+        checksum: https://images.example.com/SHA256SUMS
+        checksumType: sha256
+        format: qcow2
+      placement:
+        antiAffinity:
+          required:
+            - topologyKey: infrastructure.cluster.x-k8s.io/failure-domain
+              labelSelector:
+                matchLabels: {app: ring}
+"""
+
+FILES: Mapping[str, str] = {"secret.yaml": SECRET, "workload.yaml": WORKLOAD, "set.yaml": SET}
 
 TOUR = """\
 Ready. Management {management}, hardware {hardware}, all data in {folder}
@@ -52,6 +80,15 @@ and in another, to do it; the first goes from Pending over Bound and Provisionin
   kubectl apply -f {secret} -f {workload}
   kubectl get bmh                       # the hosts you may have, without their BMCs
   kubectl describe workload hello
+Run two machines in different racks, or none of them. A third one finds no rack, and says so:
+  kubectl apply -f {set}
+  kubectl wait --for=condition=Ready workloadset/ring --timeout=60s
+  kubectl get workloadsets,workloads
+  kubectl scale workloadset/ring --replicas=3
+  kubectl wait --for=create workload/ring-2 --timeout=60s
+  kubectl wait --for=condition=Bound=false workload/ring-2 --timeout=60s
+  kubectl get workload ring-2 -o wide
+  kubectl delete workloadset ring
 As the owner of the hardware, see the real thing:
   kubectl --kubeconfig {owner} get hosts
   kubectl --kubeconfig {owner} --context hardware get bmh -o wide
@@ -82,4 +119,5 @@ _FILES = {
     "owner": "owner.kubeconfig",
     "secret": "secret.yaml",
     "workload": "workload.yaml",
+    "set": "set.yaml",
 }

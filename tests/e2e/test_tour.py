@@ -96,8 +96,10 @@ def test_every_printed_command_works(dev: Dev) -> None:
     script = "\n".join(["set -e", *(line for line in lines if not line.rstrip().endswith("-w"))])
     script = script.replace("kubectl", f"{shlex.quote(str(kubectl.binary))} --cache-dir {shlex.quote(str(kubectl.cache))}")
     eventually(lambda: _free(dev, 4))
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False, env=kubectl.environment)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=180, check=False, env=kubectl.environment)
     assert done.returncode == 0, done.stderr
+    assert "ring-2 " in done.stdout
+    assert "NoHostFits" in done.stdout, "the third member says what it waits for"
     dev.user("tenant-a")("delete", "workload", "hello", "--ignore-not-found")
     dev.hardware("annotate", "bmh", "--all", "simulator.metal3.io/fail-")
 
