@@ -27,9 +27,15 @@ def racks(cluster: Running, names: Iterable[str]) -> list[str]:
 
 
 def bound(cluster: Running, name: str) -> tuple[str, str]:
-    """Return the reason and the message of a Workload's condition Bound."""
-    conditions = cluster.get("a", "workload", name)["status"]["conditions"]
-    return next((one["reason"], one["message"]) for one in conditions if one["type"] == "Bound")
+    """Return the reason and the message of a Workload's condition Bound, empty before there is one."""
+    conditions = [
+        (one["reason"], one["message"])
+        for found in cluster.items("a", "workloads")
+        if found["metadata"]["name"] == name
+        for one in found.get("status", {}).get("conditions", ())
+        if one["type"] == "Bound"
+    ]
+    return conditions[0] if conditions else ("", "")
 
 
 def workload_set(replicas: int, placement: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -77,3 +83,19 @@ def test_the_members_of_a_set_are_spread(tenants: Running) -> None:
     tenants.kubectl("a", "apply", "-f", "-", stdin=workload_set(5, {"topologySpread": [spread]}))
     tenants.kubectl("a", "wait", "workloadset/ring", "--for=condition=Ready", "--timeout=90s")
     assert sorted(Counter(racks(tenants, members(5))).values()) == [1, 1, 1, 2]
+
+
+def test_an_exclusive_group_has_its_rack_to_itself(tenants: Running) -> None:
+    """Of the two hosts in the rack, the second one is for the group alone."""
+    others = {"matchExpressions": [{"key": "group", "operator": "NotIn", "values": ["x"]}]}
+    apart = {"antiAffinity": {"required": [{"topologyKey": RACK, "labelSelector": others}]}, "failureDomains": {"required": ["rack-0"]}}
+    group = [workload(f"x-{number}", placement=apart) for number in range(2)]
+    for one in group:
+        one["metadata"]["labels"] = {"group": "x"}
+    tenants.kubectl("a", "apply", "-f", "-", stdin=group[0])
+    tenants.kubectl("a", "wait", "workload/x-0", "--for=condition=Bound", "--timeout=60s")
+    tenants.kubectl("a", "apply", "-f", "-", stdin=[workload(f"other-{number}") for number in range(5)])
+    eventually(lambda: Counter(bound(tenants, f"other-{number}")[0] == "NoHostFits" for number in range(5)) == {True: 1, False: 4})
+    tenants.kubectl("a", "apply", "-f", "-", stdin=group[1])
+    tenants.kubectl("a", "wait", "workload/x-1", "--for=condition=Bound", "--timeout=60s")
+    assert racks(tenants, ["x-0", "x-1"]) == ["rack-0", "rack-0"]

@@ -4,6 +4,7 @@ them."""
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import pytest
@@ -88,6 +89,16 @@ def test_anti_affinity_keeps_apart_in_both_directions() -> None:
     assert fitting(rules_of(workload(antiAffinity=apart()), [placed("a")], {})) == "bc"
     assert fitting(rules_of(workload(), [placed("a", app="web", antiAffinity=apart())], {})) == "bc", "the other one keeps it away"
     assert fitting(rules_of(workload(app="web"), [placed("a", antiAffinity=apart())], {})) == "abc"
+
+
+def test_a_group_that_keeps_apart_from_all_else_has_its_racks_to_itself() -> None:
+    """docs/placement.md promises this to tenants."""
+    else_ = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["ring"]}]}
+    ring = partial(workload, app="ring", antiAffinity=apart(selector=else_))
+    assert fitting(rules_of(ring(), [placed("a", app="web"), Placed(ring(), {"rack": "b"})], {})) == "bc"
+    unlabelled: dict[str, Any] = {"metadata": {}, "spec": {}}
+    assert fitting(rules_of(unlabelled, [Placed(ring(), {"rack": "a"})], {})) == "bc", "also a Workload without labels and rules"
+    assert fitting(rules_of(ring(), [Placed(unlabelled, {"rack": "a"})], {})) == "bc"
 
 
 def test_preferred_anti_affinity_adds_weights() -> None:
