@@ -22,6 +22,7 @@ __all__ = [
     "SECRETS",
     "SETS",
     "TEMPLATE_REVISION",
+    "USAGE",
     "VERSION",
     "WORKLOADS",
     "served_views",
@@ -32,6 +33,7 @@ WORKLOADS = Resource(GROUP, VERSION, "workloads", "Workload")
 SETS = Resource(GROUP, VERSION, "workloadsets", "WorkloadSet")
 CLASSES = Resource(GROUP, VERSION, "workloadclasses", "WorkloadClass", namespaced=False)
 HOSTS = Resource(GROUP, VERSION, "hosts", "Host", namespaced=False)
+USAGE = Resource(GROUP, VERSION, "usagerecords", "UsageRecord", namespaced=False)
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 SECRETS = Resource("", "v1", "secrets", "Secret")
 

@@ -29,6 +29,7 @@ from apiserver.registry.baremetalhost import baremetalhosts
 from apiserver.registry.generic.schema import model_schema
 from apiserver.registry.hardwaredata import hardwaredata
 from apiserver.registry.host import HOSTS, KEPT
+from apiserver.registry.usagerecord import USAGERECORDS
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
 from apiserver.registry.workloadset import WORKLOADSETS
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Column, Resource
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-KINDS = (WORKLOADS, WORKLOADSETS, WORKLOADCLASSES, HOSTS, baremetalhosts(view=True), hardwaredata())
+KINDS = (WORKLOADS, WORKLOADSETS, WORKLOADCLASSES, HOSTS, USAGERECORDS, baremetalhosts(view=True), hardwaredata())
 NAMED = (names, plan, mover, host_names, loops, instance)
 """The modules that define labels, annotations and finalizers."""
 VERBS = ("create", "get", "list", "watch", "update", "patch", "delete", "deletecollection")

@@ -29,6 +29,7 @@ COMMANDS = {
     "fleet": "show the capacity of each class, and which tenants have which hosts",
     "why": "explain what a Workload waits for, and what would free it",
     "history": "list the last claims of a host",
+    "usage": "report for how long which namespaces had hosts, as a table, CSV or JSON",
     "cordon": "let no Workload get a host any more",
     "uncordon": "offer a host again",
     "drain": "take hosts out of service, and wait until none is claimed",

@@ -47,9 +47,10 @@ def console(arguments: argparse.Namespace, *, stderr: bool = False) -> Console:
     return Console(stderr=stderr or arguments.output == "json", highlight=False)
 
 
-def add_output(parser: argparse.ArgumentParser, form: str = "text") -> None:
-    """Add the flag that chooses between JSON and the form for people."""
-    parser.add_argument("--output", "-o", choices=(form, "json"), default=form, help="how to print the result (default: %(default)s)")
+def add_output(parser: argparse.ArgumentParser, form: str = "text", *others: str) -> None:
+    """Add the flag that chooses between the form for people, JSON and other forms."""
+    choices = (form, "json", *others)
+    parser.add_argument("--output", "-o", choices=choices, default=form, help="how to print the result (default: %(default)s)")
 
 
 def as_json(value: Any) -> str:

@@ -66,7 +66,7 @@ TENANT = (
 ANYBODY = (Rule(WORKLOAD, ("workloadclasses",), READ),)
 # See manifests/base/controllers-rbac.yaml.
 MANAGEMENT_CONTROLLERS = (
-    Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts", "workloadsets"), READ),
+    Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts", "workloadsets", "usagerecords"), READ),
     Rule(WORKLOAD, ("workloads",), ("create", "update", "patch", "delete")),
     Rule(WORKLOAD, ("hosts",), ("create", "update", "patch", "delete")),
     Rule(WORKLOAD, ("workloadclasses",), ("patch",)),

@@ -12,6 +12,7 @@ from apiserver.registry.claims.claims import Claims
 from apiserver.registry.generic.regrouped import RegroupedRegistry
 from apiserver.registry.hardwaredata import HardwareDataRegistry
 from apiserver.registry.host import HostRegistry
+from apiserver.registry.usagerecord import UsageRecordRegistry
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.registry.workloadclass import WorkloadClassRegistry
 from apiserver.registry.workloadset import WorkloadSetRegistry
@@ -33,11 +34,12 @@ class Catalog:
     views: BareMetalHostViewRegistry
     hardware: HardwareDataRegistry
     sets: WorkloadSetRegistry
+    usage: UsageRecordRegistry
 
     @property
     def registries(self) -> tuple[Registry, ...]:
         """Return all registries in the order of discovery."""
-        return (self.workloads, self.classes, self.hosts, self.sets, self.views, self.hardware)
+        return (self.workloads, self.classes, self.hosts, self.sets, self.usage, self.views, self.hardware)
 
 
 def management_catalog(
@@ -52,9 +54,10 @@ def management_catalog(
     workloads = WorkloadRegistry(cache, claims, classes, admission)
     hosts = HostRegistry(cache, claims, admission)
     views = BareMetalHostViewRegistry(cache, claims, admission, view_group)
-    claims.connect(workloads, hosts, views, classes)
+    usage = UsageRecordRegistry(cache, hosts)
+    claims.connect(workloads, hosts, views, classes, usage)
     sets = WorkloadSetRegistry(cache, classes, admission)
-    return Catalog(classes, workloads, hosts, views, HardwareDataRegistry(views), sets)
+    return Catalog(classes, workloads, hosts, views, HardwareDataRegistry(views), sets, usage)
 
 
 def gateway_views(catalog: Catalog) -> tuple[Registry, ...]:

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 
 from apiserver.apis.host import CORDONED, Host, HostOffers, reserved_for
 from apiserver.apis.names import CLASS_LABEL
-from apiserver.apis.quantity import MI, human
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION
 from apiserver.apis.workloadclass import retain_problem
-from apiserver.registry.claims import history
+from apiserver.registry.claims import history, metering
 from apiserver.registry.claims.charge import charge_by_report, charge_of
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
+from apiserver.registry.claims.metering import size
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.metadata import is_label, now
 from apiserver.registry.generic.registry import Registry
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.context import Context, DeleteOptions
     from apiserver.registry.generic.entry import Entry
     from storage.cache import WatchCache
-
-
-def size(host: dict[str, Any]) -> str | None:
-    """Return the size of the machine, such as "16 CPU, 64Gi, 1Ti"."""
-    hardware = lookup(host, "status.report.status.hardware") or {}
-    cpus, memory = (hardware.get("cpu") or {}).get("count"), hardware.get("ramMebibytes")
-    disks = sum(int(disk.get("sizeBytes") or 0) for disk in hardware.get("storage") or ())
-    parts = (f"{cpus} CPU" if cpus else "", human(int(memory) * MI) if memory else "", human(disks) if disks else "")
-    return ", ".join(part for part in parts if part) or None
 
 
 def power(host: dict[str, Any]) -> str | None:
@@ -173,14 +164,15 @@ class HostStrategy(Strategy):
     async def operations(
         self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
     ) -> tuple[dict[str, Any], list[Operation]]:
-        """Update the claimant's view. A cleared claim removes the view and updates the Workload."""
-        if "claimRef" in new["spec"]:
-            return new, self._claimed_view(new)
-        return new, self._unclaim(old, new) if old is not None else []
+        """Update the claimant's view, and the record of use. A cleared claim removes the view and
+        updates the Workload."""
+        others = self._claimed_view(new) if "claimRef" in new["spec"] else self._unclaim(old, new) if old is not None else []
+        used = old is not None and metering.holding(old) != metering.holding(new)
+        return new, [*others, *metering.operations(self.claims.records, new)] if used else others
 
     def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
-        """Remove the view and update the Workload, as for a cleared claim."""
-        return self._unclaim(last, None)
+        """Remove the view and update the Workload and the record of use, as for a cleared claim."""
+        return [*self._unclaim(last, None), *metering.operations(self.claims.records, metering.without_holder(last))]
 
     def _claimed_view(self, host: dict[str, Any]) -> list[Operation]:
         workload = self.claims.workload_of_host(host)

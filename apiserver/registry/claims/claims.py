@@ -48,16 +48,17 @@ class Claims:
     views: Registry
 
     classes: Registry
+    records: Registry
 
     def __init__(self, namespaces: Namespaces | None = None) -> None:
         """Set the source of `namespaces`. Without it, claims do not record their namespace's
         uid."""
         self.namespaces = NamespaceUids(namespaces)
 
-    def connect(self, workloads: Registry, hosts: Registry, views: Registry, classes: Registry) -> None:
+    def connect(self, workloads: Registry, hosts: Registry, views: Registry, classes: Registry, records: Registry) -> None:
         """Set the registries. They were created with this object, because both refer to each
         other."""
-        self.workloads, self.hosts, self.views, self.classes = workloads, hosts, views, classes
+        self.workloads, self.hosts, self.views, self.classes, self.records = workloads, hosts, views, classes, records
 
     def host_of_workload(self, workload: dict[str, Any]) -> Entry | None:
         """Return the Host that is claimed for exactly this Workload (same uid), or None."""
@@ -135,8 +136,10 @@ class Claims:
     def check_commit(self, host: Entry, namespace: str, name: str, operations: Sequence[Operation], *, follows: bool = True) -> None:
         """Raise ApiError (413) if the host, the Workload and the view would be too large together.
 
-        Otherwise they could not be released in one commit."""
+        Otherwise they could not be released in one commit. There is always room for the record of
+        the host's use."""
         there = (host, self.workloads.find(namespace, name), self.view_in(host.name, namespace))
+        operations = [one for one in operations if not one.key.startswith(self.records.resource.prefix)]
         check_together(there, operations, follows=follows)
 
     async def show_now(self, host_name: str) -> None:

@@ -1,0 +1,61 @@
+"""Define workload.metal3.io/v1alpha1 UsageRecord: which namespaces had one machine, and for how
+long.
+
+Tenants cannot read it, and only the server writes it. Its name is that of the machine's Host, and it
+outlives the Host, the Workloads, their classes and their namespaces.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from apiserver.apis.base import Model, Timestamp
+from apiserver.apis.meta import ObjectMeta
+
+
+class Holder(Model):
+    """A namespace that had the host, and what the host was then."""
+
+    namespace: str = Field(
+        description="The namespace. If empty, of several namespaces: the oldest intervals of a full record are summed up."
+    )
+    namespace_uid: str | None = Field(default=None, alias="namespaceUID", description="The uid of the namespace at the claim.")
+    class_name: str | None = Field(default=None, description="The WorkloadClass that offered the host.")
+    size: str | None = Field(default=None, description="The kind of host: its CPUs, memory and disk space, as in the column Size of Hosts.")
+
+
+class Present(Holder):
+    """The namespace that has the host."""
+
+    powered_on: bool = Field(default=False, description="Whether the host is powered on.")
+    since: Timestamp = Field(description="Since when all this is so.")
+
+
+class Interval(Holder):
+    """A time in which one namespace had the host.
+
+    Where the record became too large, old intervals of one holder are summed up by day, then by
+    month, in UTC. Then allocatedSeconds may be less than the time between `from` and `to`."""
+
+    start: Timestamp = Field(alias="from", description="The begin.")
+    end: Timestamp = Field(alias="to", description="The end, which is not part of the interval.")
+    allocated_seconds: int = Field(ge=0, description="The seconds for which the namespace had the host.")
+    powered_on_seconds: int = Field(default=0, ge=0, description="The seconds of these for which the host was powered on.")
+
+
+class UsageSpec(Model):
+    """The use of one host."""
+
+    host: str = Field(default="", description="The host's name at its source.")
+    current: Present | None = Field(default=None, description="Which namespace has the host now, if any.")
+    intervals: list[Interval] | None = Field(default=None, description="What is over, the oldest first; at most 64 KiB.")
+
+
+class UsageRecord(Model):
+    """The use of one machine: which namespaces had it from when to when, and how long it was powered
+    on."""
+
+    api_version: str | None = None
+    kind: str | None = None
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: UsageSpec

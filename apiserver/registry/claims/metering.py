@@ -1,0 +1,199 @@
+"""Record which namespaces had a host, and for how long, in the commits that change it.
+
+A UsageRecord follows from the Host: whoever writes a Host that another namespace has, or that is
+powered on or off, writes its record in the same commit. So the record is right without a process
+that counts, and a crash can neither lose nor repeat anything. A host belongs to a namespace as its
+quota says: from the binding until other namespaces can have the host.
+
+Times are those of the server's clock, in whole seconds. A record's times never go back: while a
+clock is behind the last one, no time is counted, and none is counted twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.apis.quantity import MI, human
+from apiserver.apis.uid import new_uid
+from apiserver.registry.generic.resource import lookup
+
+if TYPE_CHECKING:
+    from apiserver.registry.generic.registry import Registry
+    from storage.base import Operation
+
+BYTES = 64 * 1024
+"""The most bytes of a record's intervals. In a commit of etcd, there is room for them beside the
+largest host, Workload and view."""
+HOLDER = ("namespace", "namespaceUID", "className", "size")
+DAY = 86400
+
+Spec = dict[str, Any]
+
+
+def operations(records: Registry, host: Mapping[str, Any], *, begins: bool = False) -> list[Operation]:
+    """Return the write of the record that belongs in the commit of this Host, if there is one.
+
+    A missing record is made if the write `begins` a claim. A full store accepts no new key, and a
+    release must not depend on one."""
+    name, second = host["metadata"]["name"], int(time.time())
+    entry = records.find("", name)
+    if entry is None:
+        if not begins:
+            return []
+        metadata = {"name": name, "uid": new_uid(), "creationTimestamp": stamp(second), "generation": 1}
+        kind = {"apiVersion": records.resource.api_version, "kind": records.resource.kind}
+        return [records.put(None, {**kind, "metadata": metadata, "spec": followed(None, host, second)})]
+    record = entry.object()
+    spec = followed(record["spec"], host, second)
+    return [] if spec is record["spec"] else [records.put(entry, {**record, "spec": spec})]
+
+
+def size(host: Mapping[str, Any]) -> str | None:
+    """Return the size of the machine, such as "16 CPU, 64Gi, 1Ti"."""
+    hardware = lookup(host, "status.report.status.hardware") or {}
+    cpus, memory = (hardware.get("cpu") or {}).get("count"), hardware.get("ramMebibytes")
+    disks = sum(int(disk.get("sizeBytes") or 0) for disk in hardware.get("storage") or ())
+    parts = (f"{cpus} CPU" if cpus else "", human(int(memory) * MI) if memory else "", human(disks) if disks else "")
+    return ", ".join(part for part in parts if part) or None
+
+
+def holding(host: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return which namespace has the host, and what is counted for it, or None."""
+    spec = host["spec"]
+    holder = spec.get("claimRef") or spec.get("chargedTo")
+    if not holder:
+        return None
+    found = {"namespace": holder["namespace"], "namespaceUID": holder.get("namespaceUID")}
+    found |= {"className": spec["className"], "size": size(host)}
+    return {**_present(found), "poweredOn": lookup(host, "status.report.status.poweredOn") is True}
+
+
+def followed(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
+    """Return the record's spec for the Host as it is stored next. It is `spec` itself if nothing
+    changes."""
+    if spec is None:
+        spec = _begun(host, now)
+    held, before = holding(host), spec.get("current")
+    if held is not None and before is not None and held["className"] == before.get("className") and "size" in before:
+        held = {"size": before["size"], **held}  # a host that is inspected again has no size meanwhile
+    if held == (before and {field: value for field, value in before.items() if field != "since"}):
+        return spec
+    at = max(now, _last(spec))
+    intervals = list(spec.get("intervals") or ())
+    if before is not None and at > seconds(before["since"]):
+        whole = at - seconds(before["since"])
+        intervals = bounded([*intervals, _interval(before, seconds(before["since"]), at, whole if before["poweredOn"] else 0)])
+    present = {**held, "since": stamp(at)} if held is not None else None
+    return _present({"host": host["spec"]["source"]["name"], "current": present, "intervals": intervals})
+
+
+def without_holder(host: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the Host as one that no namespace has."""
+    return {**host, "spec": {field: value for field, value in host["spec"].items() if field not in ("claimRef", "chargedTo")}}
+
+
+def released(spec: Spec, now: int) -> Spec:
+    """Return the record's spec after its Host was deleted."""
+    host = {"spec": {"source": {"name": spec.get("host", "")}}}
+    return followed(spec, host, now)
+
+
+def ended(spec: Spec) -> int | None:
+    """Return when a host was last in use, or None if it still is."""
+    return None if spec.get("current") else _last(spec)
+
+
+def bounded(intervals: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return intervals that are within BYTES, with the same sums.
+
+    The older half of a full record is summed up by day, then by month, then as a whole, and at last
+    without the names of its holders."""
+    for same in (_same_day, _same_month, _same_holder, _same_record):
+        if len(orjson.dumps(intervals)) <= BYTES:
+            break
+        half = len(intervals) // 2
+        intervals = [*_summed(intervals[:half], same), *intervals[half:]]
+    return intervals
+
+
+def seconds(text: str) -> int:
+    """Return the seconds since the epoch of a time in RFC 3339."""
+    return int(datetime.fromisoformat(text).timestamp())
+
+
+def stamp(second: int) -> str:
+    """Return the time in RFC 3339."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _begun(host: Mapping[str, Any], now: int) -> Spec:
+    """Return the record of a host that had none, with what its history says.
+
+    An earlier version has recorded no power."""
+    intervals: list[dict[str, Any]] = []
+    last = 0
+    for claim in (host.get("status") or {}).get("history") or ():
+        if "boundAt" not in claim:
+            continue
+        begin, end = max(last, seconds(claim["boundAt"])), min(now, seconds(claim["releasedAt"]) if "releasedAt" in claim else now)
+        if end > begin:
+            holder = {"className": host["spec"]["className"], "size": size(host), **claim}
+            intervals.append(_interval(_present(holder), begin, end, 0))
+            last = end
+    return _present({"host": host["spec"]["source"]["name"], "intervals": bounded(intervals)})
+
+
+def _interval(holder: Mapping[str, Any], begin: int, end: int, powered_on: int) -> dict[str, Any]:
+    times = {"from": stamp(begin), "to": stamp(end), "allocatedSeconds": end - begin, "poweredOnSeconds": powered_on}
+    return {**{field: holder[field] for field in HOLDER if field in holder}, **times}
+
+
+def _last(spec: Spec) -> int:
+    """Return the latest time of the record."""
+    times = [interval["to"] for interval in spec.get("intervals") or ()]
+    current = spec.get("current")
+    latest = max((*times, current["since"] if current else ""), default="")
+    return seconds(latest) if latest else 0
+
+
+def _summed(intervals: list[dict[str, Any]], same: Callable[[dict[str, Any]], tuple[Any, ...] | None]) -> list[dict[str, Any]]:
+    """Return one interval for those of which `same` returns the same. It returns None for what
+    stays as it is."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for number, interval in enumerate(intervals):
+        key = same(interval) or (number,)
+        found[key] = _sum(found[key], interval) if key in found else interval
+    return sorted(found.values(), key=lambda interval: str(interval["from"]))
+
+
+def _sum(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    holder = {field: one[field] for field in HOLDER if field in one and one[field] == other.get(field)}
+    total = {field: one[field] + other[field] for field in ("allocatedSeconds", "poweredOnSeconds")}
+    return {"namespace": "", **holder, "from": min(one["from"], other["from"]), "to": max(one["to"], other["to"]), **total}
+
+
+def _same_holder(interval: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(interval.get(field) for field in HOLDER)
+
+
+def _same_day(interval: dict[str, Any]) -> tuple[Any, ...] | None:
+    begin, end = seconds(interval["from"]) // DAY, (seconds(interval["to"]) - 1) // DAY
+    return (begin, *_same_holder(interval)) if begin == end else None
+
+
+def _same_month(interval: dict[str, Any]) -> tuple[Any, ...] | None:
+    begin, end = interval["from"][:7], stamp(seconds(interval["to"]) - 1)[:7]
+    return (begin, *_same_holder(interval)) if begin == end else None
+
+
+def _same_record(interval: dict[str, Any]) -> tuple[Any, ...]:
+    return ("all",)
+
+
+def _present(values: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in values.items() if value}

@@ -1,0 +1,98 @@
+"""Serve UsageRecords read-only, and keep one for each host that a namespace has or had.
+
+The commits that change a Host write its record (see claims.metering). The task `keep` begins the
+records of hosts that were claimed before there were records, and deletes those of hosts that are
+gone for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from apiserver.apis.usagerecord import UsageRecord
+from apiserver.apis.workload import GROUP, VERSION
+from apiserver.registry.claims import metering
+from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.resource import Column, Resource
+from storage.base import Check, Conflict, Delete, Full, Operation
+
+if TYPE_CHECKING:
+    from apiserver.registry.generic.entry import Entry
+    from storage.cache import WatchCache
+
+log = logging.getLogger(__name__)
+
+USAGERECORDS = Resource(
+    group=GROUP,
+    version=VERSION,
+    kind="UsageRecord",
+    plural="usagerecords",
+    singular="usagerecord",
+    short_names=("mur",),
+    model=UsageRecord,
+    namespaced=False,
+    columns=(
+        Column("Host", "spec.host", description="The real host"),
+        Column("Tenant", "spec.current.namespace", description="The namespace that has it"),
+        Column("Class", "spec.current.className", description="The class that offered it"),
+        Column("Size", "spec.current.size", description="CPUs, memory and disk space"),
+        Column("Since", "spec.current.since", type="date", description="Since when all this, and its power, is so"),
+        Column("Age", "metadata.creationTimestamp", type="date"),
+    ),
+    indexed={".namespace": "spec.current.namespace", ".namespaceUID": "spec.current.namespaceUID"},
+    verbs=frozenset({"get", "list", "watch"}),
+)
+
+KEPT = 400 * metering.DAY
+"""The seconds for which the record of a host is kept that is gone: thirteen months."""
+SECONDS = 60.0
+"""The seconds between two looks for hosts without a record."""
+
+
+class UsageRecordRegistry(Registry):
+    """The registry of UsageRecords. `hosts` has the Hosts that they are about."""
+
+    def __init__(self, cache: WatchCache, hosts: Registry) -> None:
+        super().__init__(USAGERECORDS, cache)
+        self._hosts = hosts
+
+    async def keep(self) -> None:
+        """Begin missing records and delete old ones, until cancelled."""
+        while True:
+            await self.settle()
+            await asyncio.sleep(SECONDS)
+
+    async def settle(self) -> None:
+        """Begin missing records, and delete old ones."""
+        for operations in self._missing():
+            try:
+                await self.cache.commit(operations)
+            except Conflict:
+                continue  # the Host's own write, or another replica, has done it
+            except Full as error:
+                log.warning("records of usage cannot be written now; the history of hosts has the claims until then: %s", error)
+                return
+
+    def _missing(self) -> Iterator[list[Operation]]:
+        for host in list(self._hosts.collection.range()):
+            holder = host.fields[".claimNamespace"] or host.fields[".chargedTo"]
+            known = self.find("", host.name)
+            recorded = known.fields[".namespace"] if known is not None else ""
+            if recorded != holder and (made := metering.operations(self, host.object(), begins=True)):
+                yield [*made, Check(host.key, host.revision)]
+        yield from self._without_hosts(list(self.collection.range()))
+
+    def _without_hosts(self, records: Iterable[Entry]) -> Iterator[list[Operation]]:
+        for entry in records:
+            if self._hosts.find("", entry.name) is not None:
+                continue
+            record = entry.object()
+            end = metering.ended(record["spec"])
+            if end is None:
+                yield [self.put(entry, {**record, "spec": metering.released(record["spec"], int(time.time()))})]
+            elif end + KEPT < time.time():
+                yield [Delete(entry.key, entry.revision)]

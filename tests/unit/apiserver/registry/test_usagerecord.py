@@ -1,0 +1,157 @@
+"""Check that the commits that change a Host record its use, and what the task beside them does."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from apiserver.registry.claims import metering
+from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
+from apiserver.registry.usagerecord import KEPT, USAGERECORDS
+from storage.base import Delete
+from tests.unit.apiserver.registry.claims.test_history import bind, release, running, unbind
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries, report
+
+
+class Clock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = float(int(time.time()))
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("apiserver.registry.claims.metering.time", made)
+    monkeypatch.setattr("apiserver.registry.usagerecord.time", made)
+    return made
+
+
+def record(registries: Registries, host: str) -> dict[str, Any]:
+    spec: dict[str, Any] = registries.catalog.usage.get("", host).object()["spec"]
+    return spec
+
+
+def counted(registries: Registries, host: str) -> list[tuple[str, int, int]]:
+    return [(one["namespace"], one["allocatedSeconds"], one["poweredOnSeconds"]) for one in record(registries, host).get("intervals", ())]
+
+
+async def test_a_life_is_recorded_from_the_binding_until_others_can_have_the_host(named: Registries, clock: Clock) -> None:
+    host = await named.add_host()
+    assert named.catalog.usage.find("", host) is None
+    await bind(named, host)
+    current = {"namespace": "tenant-a", "namespaceUID": "uid-tenant-a", "className": "metal", "poweredOn": False}
+    assert record(named, host) == {"host": "node-0", "current": {**current, "since": metering.stamp(int(clock.now))}}
+    clock.now += 10
+    await named.report(host, {"available": False, "report": running()})
+    clock.now += 100
+    await release(named, host)
+    clock.now += 5
+    await named.report(host, {"available": True, "report": report()})
+    assert counted(named, host) == [("tenant-a", 10, 0), ("tenant-a", 105, 105)]
+    assert "current" not in record(named, host)
+
+
+async def test_a_claim_through_the_view_is_recorded(named: Registries, clock: Clock) -> None:
+    host = await named.add_host()
+    await named.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
+    assert record(named, host)["current"]["namespace"] == "tenant-a"
+
+
+async def test_a_dry_run_and_a_refused_claim_record_nothing(named: Registries) -> None:
+    host = await named.add_host()
+    dry = Context(UserInfo("somebody"), dry_run=True)
+    await named.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "web"}, "spec": {"className": "metal"}})
+    await named.workloads.connect(dry, "tenant-a", "web", "binding", {"target": {"name": host}})
+    assert named.catalog.usage.find("", host) is None
+
+
+async def test_reports_that_change_nothing_of_it_do_not_write_the_record(named: Registries, clock: Clock) -> None:
+    host = await named.add_host()
+    await bind(named, host)
+    revision = named.catalog.usage.get("", host).revision
+    clock.now += 60
+    await named.report(host, {"available": False, "report": running(poweredOn=False)})
+    assert named.catalog.usage.get("", host).revision == revision
+
+
+async def test_a_record_outlives_its_host_and_goes_on_with_a_new_one(named: Registries, clock: Clock) -> None:
+    host = await named.add_host()
+    await bind(named, host)
+    clock.now += 30
+    await unbind(named, host)
+    await named.hosts.delete(CONTEXT, "", host, DeleteOptions())
+    assert counted(named, host) == [("tenant-a", 30, 0)]
+    await named.catalog.usage.settle()
+    assert counted(named, host) == [("tenant-a", 30, 0)]
+    assert await named.add_host() == host
+    await bind(named, host, "other")
+    clock.now += 5
+    await unbind(named, host)
+    assert counted(named, host) == [("tenant-a", 30, 0), ("tenant-a", 5, 0)]
+
+
+async def test_a_record_is_deleted_when_its_host_is_gone_for_long(named: Registries, clock: Clock) -> None:
+    host = await named.add_host()
+    await bind(named, host)
+    clock.now += 30
+    await unbind(named, host)
+    await named.hosts.delete(CONTEXT, "", host, DeleteOptions())
+    clock.now += KEPT
+    await named.catalog.usage.settle()
+    assert named.catalog.usage.find("", host) is not None
+    clock.now += 1
+    await named.catalog.usage.settle()
+    assert named.catalog.usage.find("", host) is None
+
+
+async def test_a_claim_of_an_earlier_version_gets_its_record_from_the_history(named: Registries, clock: Clock) -> None:
+    """A release does not depend on it: a full store accepts no new key."""
+    first, second = await named.add_host("node-0"), await named.add_host("node-1")
+    for host, name in ((first, "one"), (second, "two")):
+        await bind(named, host, name)
+        entry = named.catalog.usage.get("", host)
+        await named.hosts.cache.commit([Delete(entry.key, entry.revision)])
+    bound_at = named.hosts.get("", first).object()["status"]["history"][0]["boundAt"]
+    clock.now = metering.seconds(bound_at) + 90.0
+    await unbind(named, second)
+    assert named.catalog.usage.find("", second) is None
+    await named.catalog.usage.settle()
+    await named.catalog.usage.settle()
+    assert counted(named, first) == [("tenant-a", 90, 0)]
+    assert record(named, first)["current"]["namespace"] == "tenant-a"
+
+
+async def test_what_a_server_of_an_earlier_version_did_not_record_is_corrected(named: Registries, clock: Clock) -> None:
+    """During an upgrade, a host may change hands by a replica that keeps no records."""
+    host = await named.add_host()
+    await bind(named, host)
+    entry = named.hosts.get("", host)
+    changed = entry.object()
+    changed["spec"]["claimRef"] = {"namespace": "tenant-b", "namespaceUID": "uid-tenant-b", "name": "x", "uid": "x"}
+    await named.hosts.cache.commit([named.hosts.put(entry, changed)])
+    clock.now += 20
+    await named.catalog.usage.settle()
+    assert counted(named, host) == [("tenant-a", 20, 0)]
+    assert record(named, host)["current"]["namespace"] == "tenant-b"
+
+
+async def test_a_host_that_vanished_without_a_word_is_released(named: Registries, clock: Clock) -> None:
+    host = await named.add_host()
+    await bind(named, host)
+    entry = named.hosts.get("", host)
+    await named.hosts.cache.commit([Delete(entry.key, entry.revision)])
+    clock.now += 9
+    await named.catalog.usage.settle()
+    assert counted(named, host) == [("tenant-a", 9, 0)]
+
+
+def test_no_client_writes_records() -> None:
+    assert USAGERECORDS.verbs == {"get", "list", "watch"}
+    assert not USAGERECORDS.subresources
