@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from apiserver.registry.claims.metering import holding
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,6 +50,7 @@ class Guard:
 
         Its namespaces are distinguished by their uids, because names are reused."""
         self.committed(events)
+        self.broken += unmetered(events)
         for event in events:
             if event.type != "put":
                 continue
@@ -83,6 +86,25 @@ class Guard:
             self._data.pop(name, None)  # the owner declares that it was wiped
         if was.get("state") == "deprovisioning" and now.get("state") == "available" and _wiped(new):
             self._data.pop(name, None)
+
+
+def unmetered(events: list[Event]) -> list[str]:
+    """Return the Hosts that change hands or power in a commit without their UsageRecord."""
+    records = {event.key.rpartition("/")[2]: orjson.loads(event.value)["spec"] for event in events if "/usagerecords/" in event.key}
+    found = []
+    for event in events:
+        if "/hosts/" not in event.key:
+            continue
+        before = holding(orjson.loads(event.previous)) if event.previous else None
+        after = holding(orjson.loads(event.value)) if event.type == "put" else None
+        if before != after and _without_size(records.get(event.key.rpartition("/")[2], {}).get("current")) != _without_size(after):
+            found.append(f"{event.key}: used as {before} and then as {after}, which its record does not say")
+    return found
+
+
+def _without_size(held: Object | None) -> Object | None:
+    """Return what is used without its size, which may be unknown for a while."""
+    return {field: value for field, value in held.items() if field not in ("since", "size")} if held is not None else None
 
 
 def _consumer(bmh: Object) -> tuple[str, str, str] | None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apiserver.registry.catalog import management_catalog
 from apiserver.registry.claims import metering
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from apiserver.registry.usagerecord import KEPT, USAGERECORDS
 from storage.base import Delete
+from storage.cache import WatchCache
+from tests.crashes.memory import Data, MemoryStore
+from tests.unit.apiserver.admission.test_machinequota import Replica
 from tests.unit.apiserver.registry.claims.test_history import bind, release, running, unbind
-from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries, report
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, NamedNamespaces, Registries, report
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
 
 
 class Clock:
@@ -150,6 +158,51 @@ async def test_a_host_that_vanished_without_a_word_is_released(named: Registries
     clock.now += 9
     await named.catalog.usage.settle()
     assert counted(named, host) == [("tenant-a", 9, 0)]
+
+
+@pytest.fixture
+async def replicas() -> AsyncIterator[list[Registries]]:
+    """Yield the registries of two servers over one store."""
+    store = MemoryStore(Data())
+    await store.start()
+    caches = [WatchCache(Replica(store)) for _ in range(2)]
+    catalogs = [management_catalog(cache, namespaces=NamedNamespaces()) for cache in caches]
+    for cache in caches:
+        await cache.start()
+    yield [Registries(catalog) for catalog in catalogs]
+    await store.close()
+    for cache in caches:
+        await cache.close()
+
+
+async def together(replicas: list[Registries], *writes: Awaitable[None]) -> None:
+    """Write all at once. Each server has seen what was written before, as it does before a
+    request."""
+    await asyncio.gather(*writes, *(server.catalog.usage.settle() for server in replicas))
+    for server in replicas:
+        await server.hosts.cache.confirm()
+
+
+async def test_several_replicas_count_each_second_once(replicas: list[Registries], clock: Clock) -> None:
+    """Both write at once, and retry what conflicts."""
+    hosts = [await replicas[0].add_host(f"node-{number}") for number in range(4)]
+    await together(replicas)
+    for cycle in range(5):
+        pairs = [(replicas[(number + cycle) % 2], host, f"w-{cycle}-{number}") for number, host in enumerate(hosts)]
+        for server, host, name in pairs:
+            await bind(server, host, name)
+        await together(replicas)
+        clock.now += 10
+        reported = {"available": False, "report": running()}
+        await together(replicas, *(server.report(host, reported) for server in replicas for host in hosts))
+        clock.now += 30
+        await together(replicas, *(release(replicas[number % 2], host, name) for number, (_, host, name) in enumerate(pairs)))
+        free = {"available": True, "report": report()}
+        await together(replicas, *(server.report(host, free) for server in replicas for host in hosts))
+        clock.now += 60
+    for host in hosts:
+        assert counted(replicas[1], host) == [("tenant-a", 10, 0), ("tenant-a", 30, 30)] * 5
+        assert "current" not in record(replicas[1], host)
 
 
 def test_no_client_writes_records() -> None:
