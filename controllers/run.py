@@ -21,6 +21,7 @@ from controllers.offer.controller import OfferController
 from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, Timing, replica
 from controllers.runtime.manager import Manager
 from controllers.scheduler.controller import Scheduler
+from controllers.usagemetrics import UsageFollower
 from controllers.workload.controller import WorkloadController
 from controllers.workloadclass.controller import ClassController
 from controllers.workloadclass.providers import Sources
@@ -114,9 +115,10 @@ async def run_controllers(
             telling = asyncio.ensure_future(_tell_started(manager, health))
             collectors: list[Collector] = [follow(cluster)]
             if registry is not None:
-                backups = BackupMetrics(client, namespace)
+                backups, usage = BackupMetrics(client, namespace), UsageFollower(client)
                 manager.add(backups)
-                collectors.append(backups)
+                manager.add(usage)
+                collectors += [backups, usage.metrics]
             try:
                 with _measured(collectors, registry):
                     await manager.run()

@@ -384,6 +384,7 @@ CONTROLLERS = {
         "metal3_workloads_leases",
         "metal3_workloads_leases_ended_total",
     },
+    "usage": {"metal3_workloads_host_allocated_seconds_total", "metal3_workloads_host_powered_on_seconds_total"},
     "backups": {"metal3_workloads_backup_last_success_timestamp_seconds"},
 }
 
