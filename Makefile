@@ -10,7 +10,7 @@ SECONDS ?= 20
 COMPILE = .cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
 	  --custom-compile-command "make requirements" $(UPGRADE)
 
-.PHONY: help setup runtime dev test imports reference pictures lint unit coverage crashes integration hostile fuzz conformance faults demo-hybrid demo-one-cluster demo-batch bench demo-pivot requirements crds image release clean
+.PHONY: help setup runtime dev test imports reference pictures lint unit coverage crashes integration hostile fuzz conformance faults demo-hybrid demo-one-cluster demo-batch demo-usage bench demo-pivot requirements crds image release clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -89,6 +89,9 @@ demo-one-cluster: setup ## CAPM3-like tenants in the cluster in which the Bareme
 
 demo-batch: setup ## A batch of machines that starts together, is updated one by one, and is adopted (a minute)
 	hack/demo-batch $(ARGS)
+
+demo-usage: setup ## Metered machines: who had them, and for how long, while programs are killed (a minute)
+	hack/demo-usage $(ARGS)
 
 bench: setup ## This server beside kube-apiserver: CPU per request, as table and plot in docs/benchmarks.md (ten minutes)
 	$(BIN)/python -m tests.bench --out docs/benchmarks.md --plot docs/images/benchmarks.svg
