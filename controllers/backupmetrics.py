@@ -7,16 +7,13 @@ import asyncio
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, name_of
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)
 

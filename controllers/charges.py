@@ -7,13 +7,10 @@ the host. This module finds all other ends.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from apiserver.apis.metal3 import UNHEALTHY
 from apiserver.client.objects import Object, uid_of
-
-if TYPE_CHECKING:
-    from controllers.providers.base import ProviderHost
+from controllers.providers.base import ProviderHost
 
 TENANTS = ("Claimed", "NotReady", "Orphaned", "Quarantined", "Releasing")
 """The reasons in Host.status that a tenant may have caused on a host that it has left."""

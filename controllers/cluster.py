@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import uid_of_view
 from apiserver.apis.workload import named_secrets
+from apiserver.client.client import Client
 from apiserver.client.clock import timestamp
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, Resource, key_of, labels_of, name_of, namespace_of, uid_of
@@ -19,9 +19,6 @@ from controllers.owners import controlling_set
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
 from controllers.secrets import Secrets
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 
 @dataclass(frozen=True)

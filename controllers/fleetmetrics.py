@@ -12,7 +12,7 @@ import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -22,17 +22,15 @@ from apiserver.apis.host import unavailable_reason
 from apiserver.apis.workload import RAN_PHASES
 from apiserver.client import tracing
 from apiserver.client.errors import ApiException
+from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers.classaccess import default_class, is_connected
+from controllers.cluster import Cluster
 from controllers.host.abandoned import ABANDONED
 from controllers.runtime.conditions import find_condition, is_true
 from controllers.workload.lease import EXPIRED, EXPIRING
 from controllers.workloadclass.status import UNHEALTHY
 from controllers.workloadset.status import SET_STATES, state_of_set
-
-if TYPE_CHECKING:
-    from apiserver.client.informer import Informer
-    from controllers.cluster import Cluster
 
 STATES = ("free", "claimed", "abandoned", "orphaned", "dirty", "unhealthy", "unavailable")
 MEMBER_STATES = ("available", "unavailable")

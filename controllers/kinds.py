@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.apis.names import CLAIMED_THROUGH, FAILURE_DOMAIN, GROUP, IN_USE_FINALIZER, RELEASE_FINALIZER, TEMPLATE_REVISION, VERSION
+from apiserver.client.client import Client
 from apiserver.client.objects import Resource
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 __all__ = [
     "CLAIMED_THROUGH",

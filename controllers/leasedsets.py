@@ -6,16 +6,12 @@ before the member is deleted. From then on the set creates no members, until its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.client.clock import timestamp
 from apiserver.client.objects import Object, name_of, namespace_of, uid_of
 from controllers import kinds
+from controllers.cluster import Cluster
 from controllers.owners import controlling_set
 from controllers.runtime.conditions import condition, find_condition, set_conditions
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 LEASE_ENDED = "LeaseEnded"
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from apiserver.client.objects import Object
 from controllers import kinds
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 
 def controller_of(obj: Object) -> Object | None:

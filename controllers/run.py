@@ -7,10 +7,13 @@ import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 
 from apiserver.client.client import Client
 from apiserver.client.direct import ShortcutClient
+from apiserver.client.kubeconfig import Source
 from controllers import kinds
 from controllers.backupmetrics import BackupMetrics
 from controllers.cluster import Cluster, cluster_id, connect
@@ -26,12 +29,6 @@ from controllers.workload.controller import WorkloadController
 from controllers.workloadclass.controller import ClassController
 from controllers.workloadclass.providers import Sources
 from controllers.workloadset.controller import WorkloadSetController
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-    from prometheus_client.registry import Collector
-
-    from apiserver.client.kubeconfig import Source
 
 log = logging.getLogger(__name__)
 

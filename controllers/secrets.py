@@ -12,15 +12,12 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
 
+from apiserver.client.client import Client
 from apiserver.client.clock import Backoff
 from apiserver.client.errors import ApiException, BadConfig, describe
 from apiserver.client.objects import Object, labels_of, name_of, uid_of
 from controllers import kinds
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)
 

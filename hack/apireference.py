@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis import names
 from apiserver.apis.base import DNS_LABEL, DNS_SUBDOMAIN
@@ -26,6 +26,7 @@ from apiserver.apis.lengths import LONGEST
 from apiserver.apis.metal3 import MAC_ADDRESS, WORD
 from apiserver.apis.workload import CHOICE, Binding
 from apiserver.registry.baremetalhost import baremetalhosts
+from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.schema import model_schema
 from apiserver.registry.hardwaredata import hardwaredata
 from apiserver.registry.host import HOSTS, KEPT
@@ -37,9 +38,6 @@ from controllers.move import mover, plan
 from controllers.providers.baremetalhost import names as host_names
 from controllers.providers.machines import instance
 from controllers.providers.relay import loops
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.resource import Column, Resource
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
 KINDS = (WORKLOADS, WORKLOADSETS, WORKLOADCLASSES, HOSTS, USAGERECORDS, baremetalhosts(view=True), hardwaredata())

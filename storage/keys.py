@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from storage.base import Operation
+from storage.base import Operation
 
 MAX_OPERATIONS = 10_000
 """The largest number of operations in one commit."""

@@ -3,14 +3,12 @@ quotas."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.admission.quota import applies, quantity
 from apiserver.registry.claims.usage import MEMORY, is_counted
-
-if TYPE_CHECKING:
-    from collections import Counter
 
 UNITS = (("Ei", 60), ("Pi", 50), ("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10))
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import aiohttp
 
-if TYPE_CHECKING:
-    from apiserver.admission.configurations import Webhook
+from apiserver.admission.configurations import Webhook
 
 LIMIT = 3 * 1024 * 1024
 """The largest size of an answer, in bytes."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
-    from apiserver.registry.generic.strategy import Admission
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.strategy import Admission
 
 
 class AdmissionChain:

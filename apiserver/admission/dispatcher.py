@@ -9,25 +9,22 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
 
 import orjson
 
 from apiserver.admission import review
 from apiserver.admission.caller import Caller, CallFailed
+from apiserver.admission.configurations import Configurations, Webhook
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.policies.activation import authorizers, variables_of
 from apiserver.admission.policies.evaluating import matched
 from apiserver.admission.policies.metrics import EvaluationMetrics
+from apiserver.admission.policies.running import Run, Runner
+from apiserver.admission.review import Verdict
 from apiserver.admission.rules import labels_of, objects_match
 from apiserver.apis.status import ApiError, bad_request, forbidden, internal, not_found, service_unavailable
-
-if TYPE_CHECKING:
-    from apiserver.admission.configurations import Configurations, Webhook
-    from apiserver.admission.policies.running import Run, Runner
-    from apiserver.admission.review import Verdict
-    from apiserver.registry.claims.namespaces import Namespaces
-    from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.claims.namespaces import Namespaces
+from apiserver.registry.generic.attributes import Attributes
 
 log = logging.getLogger(__name__)
 

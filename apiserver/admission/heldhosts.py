@@ -4,14 +4,12 @@ A quota of N Workloads is thereby a quota of N hosts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.registry.claims.charge import can_take_again
+from apiserver.registry.claims.claims import Claims
 from apiserver.registry.claims.projection import host_of
-
-if TYPE_CHECKING:
-    from apiserver.registry.claims.claims import Claims
-    from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.attributes import Attributes
 
 
 class HeldHosts:

@@ -9,20 +9,18 @@ refunded, and nothing has to be repaired after a crash. The quota's status is wr
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.admission.amounts import Limits, limits, refusal
 from apiserver.admission.heldhosts import target_of
 from apiserver.admission.resourcequota import Quotas, QuotaUnavailable, unknown
+from apiserver.admission.turns import Turns
 from apiserver.apis.status import forbidden
 from apiserver.registry.claims.charge import can_take_again
+from apiserver.registry.claims.claims import Claims
 from apiserver.registry.claims.usage import of_left, of_namespace, of_workload
-
-if TYPE_CHECKING:
-    from apiserver.admission.turns import Turns
-    from apiserver.registry.claims.claims import Claims
-    from apiserver.registry.generic.attributes import Attributes
-    from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.entry import Entry
 
 
 class MachineQuota:

@@ -6,15 +6,12 @@ writes."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from apiserver.client import tracing
-
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
 
 BUCKETS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0)
 PREFIX = "apiserver_admission_webhook_"

@@ -7,20 +7,18 @@ reinvocationPolicy IfNeeded is called a second time if a later webhook changed t
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
+from apiserver.admission.configurations import Webhook
 from apiserver.admission.dispatcher import Dispatcher, FailedOpen
 from apiserver.admission.mutation import patched
+from apiserver.admission.reinvocation import Calls
 from apiserver.admission.review import denial
 from apiserver.apis.status import internal
+from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.latency import track_wait
-
-if TYPE_CHECKING:
-    from apiserver.admission.configurations import Webhook
-    from apiserver.admission.reinvocation import Calls
-    from apiserver.registry.generic.attributes import Attributes
 
 
 class MutatingWebhooks:

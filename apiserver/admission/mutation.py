@@ -5,16 +5,14 @@ client may not write. So does this module."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import ApiError, internal
 from apiserver.registry.generic import metadata
+from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.patch import json_patch, operations_of
 from apiserver.registry.generic.sharing import sharing
 from apiserver.registry.generic.validation import normalize
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
 
 _SYSTEM = (*metadata.SYSTEM_FIELDS, "managedFields")
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import cause, forbidden, not_found
-
-if TYPE_CHECKING:
-    from apiserver.registry.claims.namespaces import Namespaces
-    from apiserver.registry.generic.attributes import Attributes
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.claims.namespaces import Namespaces
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.resource import Resource
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 LIVE_SECONDS = 30.0

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from apiserver.admission.mutation import permitted
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.attributes import Attributes
 
 
 @dataclass(slots=True)

@@ -14,14 +14,12 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from apiserver.admission.quota import Request, StatusUnknown, counted_as, judge, limits, quantity, refusal, with_used
 from apiserver.apis.status import ApiError, forbidden, internal, service_unavailable
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.resource import Resource
 
 log = logging.getLogger(__name__)
 

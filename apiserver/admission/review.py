@@ -9,14 +9,12 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.apis.status import ApiError
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.attributes import Attributes
 
 GROUP = "admission.k8s.io"
 VERSIONS = ("v1", "v1beta1")

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.selectors import LabelSelector
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
 
 
 @dataclass(frozen=True, slots=True)

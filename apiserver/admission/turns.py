@@ -7,16 +7,13 @@ share a fixed number of stored turns, so that a deleted namespace leaves none be
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 from zlib import crc32
 
 from apiserver.apis.status import internal
+from apiserver.registry.generic.context import Context
 from storage.base import Priority, Put
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 PREFIX = "/server/quota-turns/"
 TURNS = 256

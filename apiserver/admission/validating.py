@@ -7,16 +7,14 @@ k8s.io/apiserver.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.admission.configurations import Webhook
 from apiserver.admission.dispatcher import Dispatcher, FailedOpen
 from apiserver.admission.review import denial
 from apiserver.apis.status import ApiError
+from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.latency import track_wait
-
-if TYPE_CHECKING:
-    from apiserver.admission.configurations import Webhook
-    from apiserver.registry.generic.attributes import Attributes
 
 
 class ValidatingWebhooks:

@@ -10,15 +10,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.audit.policy import LEVELS
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import RequestInfo
-    from apiserver.registry.generic.context import UserInfo
+from apiserver.handlers.request.call import RequestInfo
+from apiserver.registry.generic.context import UserInfo
 
 METADATA, REQUEST, RESPONSE = (LEVELS.index(level) for level in ("Metadata", "Request", "RequestResponse"))
 OBJECT = 2 * 1024 * 1024

@@ -7,17 +7,15 @@ strictly, because a misspelt field would silently record too little.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from apiserver.apis.wording import sentence
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import RequestInfo
-    from apiserver.registry.generic.context import UserInfo
+from apiserver.handlers.request.call import RequestInfo
+from apiserver.registry.generic.context import UserInfo
 
 Level = Literal["None", "Metadata", "Request", "RequestResponse"]
 Stage = Literal["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from prometheus_client import Histogram
 
 from apiserver.apis.status import unauthorized
 from apiserver.authentication.peer import PeerError, peer_of
 from apiserver.authentication.verification import CertificateVerifier, Untrusted
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
-    from apiserver.registry.generic.context import UserInfo
+from apiserver.handlers.request.call import Call
+from apiserver.registry.generic.context import UserInfo
 
 log = logging.getLogger(__name__)
 

@@ -7,16 +7,14 @@ from __future__ import annotations
 import hashlib
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
+from aiohttp import web
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from apiserver.registry.generic.context import UserInfo
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 
 class PeerError(Exception):

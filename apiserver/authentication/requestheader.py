@@ -9,19 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from cryptography import x509
+from multidict import CIMultiDictProxy
 
 from apiserver.apis.status import unauthorized
 from apiserver.authentication.peer import PeerError, peer_of
 from apiserver.authentication.verification import CertificateVerifier, Untrusted
+from apiserver.handlers.request.call import Call
 from apiserver.registry.generic.context import UserInfo
-
-if TYPE_CHECKING:
-    from cryptography import x509
-    from multidict import CIMultiDictProxy
-
-    from apiserver.handlers.request.call import Call
 
 log = logging.getLogger(__name__)
 

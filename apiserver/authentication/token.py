@@ -10,18 +10,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from aiohttp import web
 
 from apiserver.apis.status import unauthorized
 from apiserver.authentication.remote import client_of, remote
 from apiserver.authentication.ttlcache import ExpiringCache
 from apiserver.flowcontrol.gate import Allowance, Gate
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call
-    from apiserver.registry.generic.context import UserInfo
+from apiserver.handlers.request.call import Call
+from apiserver.registry.generic.context import UserInfo
 
 ACCEPTED_SECONDS = 10.0
 REFUSED_SECONDS = 2.0

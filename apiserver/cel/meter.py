@@ -4,12 +4,9 @@ Work is charged before it is done, so no work beyond a limit begins."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import threading
 
 PER_CALL = 1_000_000
 """The largest cost of one expression."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from cryptography import x509
 
 from apiserver.authentication.verification import load_bundle
 from apiserver.cli.running import UsageError
-
-if TYPE_CHECKING:
-    from cryptography import x509
-
-    from apiserver.server.delegation.trust import Trust
+from apiserver.server.delegation.trust import Trust
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from apiserver.apis import metal3
 from apiserver.cli.flowcontrol import flow_control
@@ -13,9 +12,7 @@ from apiserver.cli.running import UsageError
 from apiserver.gateway.gateway import Settings
 from apiserver.gateway.upstream import Upstream
 from apiserver.registry.catalog import Catalog, gateway_views
-
-if TYPE_CHECKING:
-    from apiserver.server.delegation.delegation import Delegation
+from apiserver.server.delegation.delegation import Delegation
 
 OTHERS = ("gateway_port_file", "gateway_tls_cert_file", "gateway_tls_private_key_file", "gateway_tls_san")
 

@@ -10,14 +10,18 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
 
 from apiserver.apis.status import method_not_allowed, path_not_found
 from apiserver.authentication.token import TokenAuthenticator
 from apiserver.cli.running import UsageError
+from apiserver.client.client import Client
 from apiserver.filters import chain
 from apiserver.filters.authentication import UnionAuthenticator
 from apiserver.filters.authorization import PrivilegedGroup, UnionAuthorizer
+from apiserver.handlers.request.call import Call
 from apiserver.server.connections import Connections
 from apiserver.server.delegation.accessreview import AccessReviews
 from apiserver.server.delegation.tokenreview import TokenReviews
@@ -25,13 +29,6 @@ from apiserver.server.metrics import Metrics
 from apiserver.server.pki import Authority
 from apiserver.server.servingcert import FileCertificate, SelfMade
 from apiserver.server.tls import BadServingCertificate, ServerTls
-
-if TYPE_CHECKING:
-    from aiohttp import web
-    from prometheus_client import CollectorRegistry
-
-    from apiserver.client.client import Client
-    from apiserver.handlers.request.call import Call
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import Reporter, add_output, console, print_json, reporting
 from apiserver.cli.running import UsageError, run_until_stopped
@@ -18,9 +17,7 @@ from storage import transfer
 from storage.base import StorageError, Store
 from storage.sqlite import SQLiteStore
 from storage.sqlite.offline import raise_revision
-
-if TYPE_CHECKING:
-    from storage.transfer import Snapshot
+from storage.transfer import Snapshot
 
 REPORT_SECONDS = 1.0
 MANY = 1_000_000

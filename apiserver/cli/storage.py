@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.cli.running import UsageError
+from storage.base import Store
 from storage.sqlite import SQLiteStore
 
 if TYPE_CHECKING:
-    from storage.base import Store
     from storage.etcd import EtcdStore
 
 PREFIX = "sqlite:///"

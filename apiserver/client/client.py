@@ -12,21 +12,18 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesPayload
 
 from apiserver.client import fence, metrics, tracing
 from apiserver.client.errors import ApiException, BadConfig, Unconnected, Unreachable, from_response, from_status
 from apiserver.client.kubeconfig import Access, Endpoint, Source, load
-
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
-
-    from apiserver.client.objects import Object, Resource
+from apiserver.client.objects import Object, Resource
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"

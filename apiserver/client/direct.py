@@ -14,16 +14,14 @@ import binascii
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import aiohttp
 
 from apiserver.client.client import Client
 from apiserver.client.errors import ApiException, BadConfig, Unconnected, describe
 from apiserver.client.kubeconfig import Endpoint, Source
 from apiserver.client.objects import Object, Resource
-
-if TYPE_CHECKING:
-    import aiohttp
-
 
 log = logging.getLogger(__name__)
 

@@ -12,19 +12,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
+from apiserver.client.client import Client
 from apiserver.client.clock import Backoff
 from apiserver.client.errors import ApiException, BadConfig, Unreachable, describe
 from apiserver.client.indexer import Store
 from apiserver.client.objects import Object, Resource, key_of
 
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
-
-    Handler = Callable[[Object | None, Object | None], None]
-
 log = logging.getLogger(__name__)
+
+Handler = Callable[[Object | None, Object | None], None]
 
 
 class Informer:

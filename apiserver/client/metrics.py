@@ -4,12 +4,8 @@ The metrics are in no registry. Each program that exports metrics registers COLL
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from prometheus_client import Counter, Histogram
-
-if TYPE_CHECKING:
-    from prometheus_client.registry import Collector
+from prometheus_client.registry import Collector
 
 BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 UNANSWERED = "<error>"

@@ -6,10 +6,8 @@ imported, and its callers only check `tracer`."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 PARENT = "traceparent"
 """The header with the trace and the span of a caller (W3C Trace Context)."""

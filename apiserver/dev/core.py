@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.core import VERSION, ConfigMap, Event, Namespace, Secret
 from apiserver.apis.status import cause
 from apiserver.dev.protobuf import read_core
 from apiserver.dev.strategic import strategic_merge
+from apiserver.registry.generic.context import Context
+from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Admission, Strategy
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context
-    from apiserver.registry.generic.entry import Entry
-    from storage.base import Operation
-    from storage.cache import WatchCache
+from storage.base import Operation
+from storage.cache import WatchCache
 
 FINALIZER = "kubernetes"
 """The finalizer of namespaces.

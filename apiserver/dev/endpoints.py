@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
@@ -20,17 +19,15 @@ from apiserver.dev.namespacecontroller import NamespaceController
 from apiserver.dev.policy import StaticPolicy, hardware_policy, management_policy
 from apiserver.filters.authorization import PrivilegedGroup, UnionAuthorizer
 from apiserver.registry.catalog import management_catalog
+from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.strategy import Admission
 from apiserver.server.app import App, Config, build
+from apiserver.server.pki import Authority
 from apiserver.server.servingcert import SelfMade
 from apiserver.server.tls import ServerTls
 from storage.base import Store
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.registry import Registry
-    from apiserver.registry.generic.strategy import Admission
-    from apiserver.server.pki import Authority
 
 LOOPBACK = "127.0.0.1"
 

@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import ApiError
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
+from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.registry import Registry
 from storage.base import Event, StorageError
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.registry import Registry
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 log = logging.getLogger(__name__)
 

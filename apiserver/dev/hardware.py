@@ -4,7 +4,7 @@ endpoint."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.status import cause
@@ -13,9 +13,7 @@ from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import ALL_VERBS
 from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.hardwaredata import hardwaredata
-
-if TYPE_CHECKING:
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 REAL_HOSTS = baremetalhosts(view=False)
 HARDWARE_DATA = replace(hardwaredata(), verbs=ALL_VERBS, stored_as="")

@@ -6,10 +6,9 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from apiserver.server.pki import KeyPair
+from apiserver.server.pki import KeyPair
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,15 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import ApiError
 from apiserver.dev.core import FINALIZER
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
+from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.registry import Registry
 from storage.base import StorageError
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.registry import Registry
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 log = logging.getLogger(__name__)
 

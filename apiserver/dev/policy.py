@@ -8,13 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from apiserver.filters.authorization import Decision
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import RequestInfo
-    from apiserver.registry.generic.context import UserInfo
+from apiserver.handlers.request.call import RequestInfo
+from apiserver.registry.generic.context import UserInfo
 
 EVERYBODY = "system:authenticated"
 CONTROLLERS = "system:metal3-workloads:controllers"

@@ -9,16 +9,14 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
 from apiserver.apis.status import ApiError
 from apiserver.registry.generic.context import Context, UserInfo
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.registry import Registry
 
 Object = dict[str, Any]
 

@@ -10,20 +10,18 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import orjson
 from aiohttp import web
 
 from apiserver.apis.status import ApiError, internal, timeout
 from apiserver.audit.event import METADATA, REQUEST, RESPONSE, Record, Sent, noted
+from apiserver.audit.policy import Policy, Recording
 from apiserver.filters.paths import is_long_running
+from apiserver.handlers.request.call import Call, Filter, Handler
 from apiserver.handlers.response.errors import from_storage
 from storage.base import StorageError
-
-if TYPE_CHECKING:
-    from apiserver.audit.policy import Policy, Recording
-    from apiserver.handlers.request.call import Call, Filter, Handler
 
 # RequestKey accepts only classes, and the type of a callable is none.
 STARTED: web.RequestKey[Callable[[int], None]] = web.RequestKey("audit-started", object)  # type: ignore[arg-type] # no class

@@ -8,14 +8,11 @@ for streams is long before the handler returns.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from apiserver.apis.uid import new_uid
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call, Handler
+from apiserver.handlers.request.call import Call, Handler
 
 HEADER = "Audit-ID"
 KEY = web.RequestKey("audit-id", str)

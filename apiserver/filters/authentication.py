@@ -7,16 +7,14 @@ others get 401.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from aiohttp import web
 
 from apiserver.apis.status import ApiError, unauthorized
 from apiserver.filters.paths import is_health
+from apiserver.handlers.request.call import Call, Filter, Handler
 from apiserver.registry.generic.context import UserInfo
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Filter, Handler
 
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"

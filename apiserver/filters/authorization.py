@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from aiohttp import web
 
 from apiserver.apis.status import ApiError, forbidden
 from apiserver.filters.paths import is_health
+from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
+from apiserver.registry.generic.context import UserInfo
 from apiserver.registry.generic.registry import PRIVATE
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
-    from apiserver.registry.generic.context import UserInfo
 
 MASTERS = "system:masters"
 READING = frozenset({"get", "list", "watch"})

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from apiserver.filters.audit import Auditor, with_audit, with_refusals_audited
 from apiserver.filters.auditid import with_audit_id
@@ -21,9 +22,6 @@ from apiserver.filters.requestinfo import with_request_info
 from apiserver.filters.steps import Meter, with_steps
 from apiserver.filters.tracing import with_tracing
 from apiserver.handlers.request.call import Call, Filter, Handler
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,15 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from apiserver.apis.status import bad_request, timeout
 from apiserver.filters.paths import is_long_running
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Filter, Handler
+from apiserver.handlers.request.call import Call, Filter, Handler
 
 DEFAULT_SECONDS = 34.0
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}

@@ -6,16 +6,13 @@ the storage, for example because it is full, is expected and logged in one line.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from apiserver.apis.status import ApiError, internal
+from apiserver.handlers.request.call import Call, Handler
 from apiserver.handlers.response.errors import from_storage, render
 from storage.base import StorageError
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Handler
 
 log = logging.getLogger(__name__)
 

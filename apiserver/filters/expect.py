@@ -5,14 +5,10 @@ Only authorized clients get the 100, so others send no large bodies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiohttp import web
 
 from apiserver.apis.status import ApiError
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Handler
+from apiserver.handlers.request.call import Call, Handler
 
 
 def with_expect(handler: Handler) -> Handler:

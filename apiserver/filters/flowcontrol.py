@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterato
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from apiserver.apis.status import ApiError, too_many_requests
 from apiserver.authentication.remote import client_of, remote
@@ -28,13 +29,9 @@ from apiserver.flowcontrol.refusals import Refusals
 from apiserver.handlers.request.body import LIMIT
 from apiserver.handlers.request.call import UNKNOWN, Call, Filter, Handler, RequestInfo
 from apiserver.handlers.request.timebudget import sharing
+from apiserver.registry.generic.context import UserInfo
 from apiserver.registry.generic.latency import track_wait
 from apiserver.registry.generic.seat import seated
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.registry.generic.context import UserInfo
 
 READING = frozenset({"get", "list", "head", "options", "watch"})
 MUTATING_INFLIGHT, READING_INFLIGHT = 200, 400

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from apiserver.apis.status import bad_request
 from apiserver.authentication.requestheader import is_text
@@ -17,11 +19,6 @@ from apiserver.filters.authentication import ANONYMOUS, AUTHENTICATED, UNAUTHENT
 from apiserver.filters.authorization import Authorizer, refusal
 from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
 from apiserver.registry.generic.context import SERVICE_ACCOUNT, UserInfo
-
-if TYPE_CHECKING:
-    from aiohttp import web
-    from multidict import CIMultiDictProxy
-
 
 USER, UID, GROUP, EXTRA = "Impersonate-User", "Impersonate-Uid", "Impersonate-Group", "Impersonate-Extra-"
 ANY = re.compile("impersonate-", re.IGNORECASE).match

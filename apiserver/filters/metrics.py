@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from aiohttp import web
 
 from apiserver.filters.paths import is_long_running
+from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
 from apiserver.registry.generic.latency import track_latency
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
 
 DRY_RUN = "All"
 CLIENT_CLOSED = 499

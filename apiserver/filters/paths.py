@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import RequestInfo
+from apiserver.handlers.request.call import RequestInfo
 
 HEALTH = ("/healthz", "/livez", "/readyz")
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from aiohttp import web
+from aiohttp import web
 
-    from apiserver.handlers.request.call import Call, Filter, Handler
+from apiserver.handlers.request.call import Call, Filter, Handler
 
 
 def with_request_info(parse: Callable[[Call], None]) -> Filter:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from aiohttp import web
+from aiohttp import web
 
-    from apiserver.handlers.request.call import Call, Filter, Handler
+from apiserver.handlers.request.call import Call, Filter, Handler
 
 
 class Meter(Protocol):

@@ -6,16 +6,13 @@ storage."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from apiserver.client import tracing
 from apiserver.filters.paths import is_health, is_long_running
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Filter, Handler
-    from apiserver.registry.generic.context import UserInfo
+from apiserver.handlers.request.call import Call, Filter, Handler
+from apiserver.registry.generic.context import UserInfo
 
 SHOWN = 256
 """The largest number of characters of a path or a name."""

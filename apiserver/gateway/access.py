@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from apiserver.apis.status import unauthorized
+from apiserver.authentication.token import TokenAuthenticator
+from apiserver.filters.authorization import Authorizer, Decision
 from apiserver.filters.paths import is_health
 from apiserver.gateway.headers import NO_TOKEN, credential
-
-if TYPE_CHECKING:
-    from apiserver.authentication.token import TokenAuthenticator
-    from apiserver.filters.authorization import Authorizer, Decision
-    from apiserver.handlers.request.call import Call, RequestInfo
-    from apiserver.registry.generic.context import UserInfo
+from apiserver.handlers.request.call import Call, RequestInfo
+from apiserver.registry.generic.context import UserInfo
 
 
 class BearerOnly:

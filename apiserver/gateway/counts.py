@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from apiserver.filters.metrics import Recorder
-    from apiserver.gateway.target import Part
-    from apiserver.handlers.request.call import RequestInfo
+from apiserver.filters.metrics import Recorder
+from apiserver.gateway.target import Part
+from apiserver.handlers.request.call import RequestInfo
 
 
 class Counts:

@@ -10,28 +10,25 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from aiohttp import ClientResponse, web
+from multidict import CIMultiDict
 
 from apiserver.apis.bounded import Bounded
 from apiserver.apis.status import ApiError
 from apiserver.gateway import merge
 from apiserver.gateway.headers import to_client
 from apiserver.gateway.passing import headers_of
+from apiserver.gateway.upstream import Upstream
 from apiserver.handlers.discovery.discovery import AGGREGATED, choose
 from apiserver.handlers.discovery.documents import Document
 from apiserver.handlers.discovery.openapi import forever, require_json
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.negotiation import JSON, Form
 from apiserver.handlers.response.compression import GZIPPED, THRESHOLD, gzipped, wants_gzip
-
-if TYPE_CHECKING:
-    from multidict import CIMultiDict
-
-    from apiserver.gateway.upstream import Upstream
-    from apiserver.handlers.request.call import Call
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.resource import Resource
 
 LARGEST = 64 * 1024 * 1024
 """The largest number of bytes of a document of kube-apiserver."""

@@ -8,30 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from apiserver.apis.status import ApiError
+from apiserver.authentication.token import TokenAuthenticator
 from apiserver.filters import chain
+from apiserver.filters.audit import Auditor
+from apiserver.filters.authorization import Authorizer
 from apiserver.filters.flowcontrol import FlowControl
+from apiserver.filters.metrics import Recorder
 from apiserver.filters.paths import is_health
+from apiserver.filters.steps import Meter
 from apiserver.gateway.access import BearerOnly, ByViewGroup
 from apiserver.gateway.counts import Counts
 from apiserver.gateway.documents import Documents
 from apiserver.gateway.passing import Passing, check_headers
 from apiserver.gateway.target import Part, Target, target_of
+from apiserver.gateway.upstream import Upstream
 from apiserver.handlers.dispatch import Api
 from apiserver.handlers.request.call import Call, Handler, RequestInfo
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.authentication.token import TokenAuthenticator
-    from apiserver.filters.audit import Auditor
-    from apiserver.filters.authorization import Authorizer
-    from apiserver.filters.metrics import Recorder
-    from apiserver.filters.steps import Meter
-    from apiserver.gateway.upstream import Upstream
-    from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.registry import Registry
 
 PASSED_SECONDS = 75.0
 """The longest time of a request that is passed on, other than a stream.

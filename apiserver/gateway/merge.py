@@ -7,14 +7,12 @@ none."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import ApiError
 from apiserver.handlers.discovery.discovery import aggregated, group_of, resource_list
 from apiserver.handlers.discovery.openapi_document import definition_name, document_v2, document_v3
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.resource import Resource
 
 GVK = "x-kubernetes-group-version-kind"
 

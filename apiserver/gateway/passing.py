@@ -7,24 +7,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp import ClientResponse, web
+from multidict import CIMultiDict
 
 from apiserver.apis.status import ApiError, bad_request
 from apiserver.authentication.remote import remote
 from apiserver.filters.paths import is_long_running
 from apiserver.gateway.headers import check_options, credential, to_client, to_upstream, upgrade_of
+from apiserver.gateway.target import Target
 from apiserver.gateway.tunnel import connect
+from apiserver.gateway.upstream import Upstream
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.watchers.registry import Watches
-
-if TYPE_CHECKING:
-    from multidict import CIMultiDict
-
-    from apiserver.gateway.target import Target
-    from apiserver.gateway.upstream import Upstream
-    from apiserver.handlers.request.call import Call
 
 SWITCHING = 101
 

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import ClientResponse, web
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_writer import StreamWriter
 
 from apiserver.gateway.headers import to_client
-
-if TYPE_CHECKING:
-    from aiohttp.base_protocol import BaseProtocol
 
 BUFFER = 64 * 1024
 """The bytes in one direction beyond which the sender is paused."""

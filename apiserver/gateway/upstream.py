@@ -11,19 +11,16 @@ import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 from aiohttp import ClientTimeout, DummyCookieJar, StreamReader
+from multidict import CIMultiDict
 from yarl import URL
 
 from apiserver.apis.status import ApiError, service_unavailable
 from apiserver.client.errors import BadConfig
 from apiserver.client.kubeconfig import Endpoint, Source, load_endpoint
-
-if TYPE_CHECKING:
-    from multidict import CIMultiDict
-
 
 log = logging.getLogger(__name__)
 

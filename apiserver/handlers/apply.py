@@ -3,7 +3,9 @@ exist."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from apiserver.apis.status import ApiError, bad_request, invalid
 from apiserver.handlers.request.body import read_value
@@ -13,13 +15,9 @@ from apiserver.handlers.request.negotiation import APPLY_PATCH, Form
 from apiserver.handlers.request.objects import check_kind, check_place, metadata_of, object_of, typed
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
+from apiserver.handlers.scope import Scope
 from apiserver.registry.fieldmanager import manager_causes
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.scope import Scope
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.resource import Resource
 
 
 async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiohttp import web
 
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.objects import check_place, read_object
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.scope import Scope
+from apiserver.handlers.scope import Scope
 
 
 async def connect(call: Call, scope: Scope) -> web.StreamResponse:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiohttp import web
 
 from apiserver.apis.status import ApiError
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.fieldvalidation import check_body
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.objects import check_kind, check_place, read_object, typed, warn
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.scope import Scope
+from apiserver.handlers.scope import Scope
 
 
 async def create(call: Call, scope: Scope) -> web.StreamResponse:

@@ -4,17 +4,13 @@ The answer is a Status if the object is gone, or the object if it waits for its 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiohttp import web
 
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.deleteoptions import read_options
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.response.respond import respond, respond_entry
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.scope import Scope
+from apiserver.handlers.scope import Scope
 
 
 async def delete(call: Call, scope: Scope) -> web.StreamResponse:

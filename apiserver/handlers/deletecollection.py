@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from apiserver.apis.status import ApiError
 from apiserver.handlers.list import page
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.deleteoptions import DeleteRequest, read_options
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import list_options
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response.listbody import ListBody
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.scope import Scope
-    from apiserver.registry.generic.entry import Entry
+from apiserver.handlers.scope import Scope
+from apiserver.registry.generic.entry import Entry
 
 WORKERS = 8
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from apiserver.apis.metal3 import OWNERS_KINDS
 from apiserver.apis.status import ApiError, bad_request, method_not_allowed, owners_alone, path_not_found
@@ -18,18 +19,14 @@ from apiserver.handlers.discovery.version import Version
 from apiserver.handlers.get import get
 from apiserver.handlers.list import list_
 from apiserver.handlers.patch import patch
+from apiserver.handlers.request.call import Call, Handler, RequestInfo
 from apiserver.handlers.scope import READS, Scope, fresh
+from apiserver.handlers.timings import Timings
 from apiserver.handlers.update import update
 from apiserver.handlers.watch import watch
 from apiserver.handlers.watchers.registry import Watches
+from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import SCALE
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Handler, RequestInfo
-    from apiserver.handlers.timings import Timings
-    from apiserver.registry.generic.registry import Registry
 
 VERBS: Mapping[str, Callable[[Call, Scope], Awaitable[web.StreamResponse]]] = {
     "get": get,

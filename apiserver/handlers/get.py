@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiohttp import web
 
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.response.respond import respond_entry
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.scope import Scope
+from apiserver.handlers.scope import Scope
 
 
 async def get(call: Call, scope: Scope) -> web.StreamResponse:

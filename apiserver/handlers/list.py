@@ -9,25 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from apiserver.apis.status import ApiError, bad_request, expired
+from apiserver.handlers.request.call import Call, RequestInfo
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import ListOptions, list_options
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response.continuetoken import LATEST, Token
 from apiserver.handlers.response.errors import too_large_revision
 from apiserver.handlers.response.listbody import ListBody
+from apiserver.handlers.scope import Scope
 from apiserver.registry.generic import labels
+from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.selectors import Selector
 from storage.base import Compacted, FutureRevision
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, RequestInfo
-    from apiserver.handlers.scope import Scope
-    from apiserver.registry.generic.entry import Entry
 
 EVERYTHING = Selector()
 TRIED = 16

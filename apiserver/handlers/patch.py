@@ -7,26 +7,23 @@ another write comes between.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
+from aiohttp import web
 
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
 from apiserver.handlers.apply import apply, check_manager
 from apiserver.handlers.request.body import read_value
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.fieldvalidation import check_patched
 from apiserver.handlers.request.negotiation import APPLY_PATCH, JSON_PATCH, PATCHES, STRATEGIC_PATCH, content_type, negotiate
 from apiserver.handlers.request.objects import check_kind, check_place, check_uid, metadata_of, object_of, typed_patched, warn
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
+from apiserver.handlers.scope import Scope
 from apiserver.registry.generic.patch import json_patch, merge_patch, operations_of
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.scope import Scope
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.resource import Resource
 
 
 async def patch(call: Call, scope: Scope) -> web.StreamResponse:

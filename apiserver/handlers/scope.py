@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.options import resource_version
 from apiserver.handlers.response.continuetoken import LATEST, Token
 from apiserver.handlers.response.errors import too_large_revision
 from apiserver.handlers.watchers.broadcaster import Broadcaster
 from apiserver.handlers.watchers.frames import BatchCache
+from apiserver.handlers.watchers.registry import Watches
+from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.schema import model_schema
 from storage.base import FutureRevision
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.watchers.registry import Watches
-    from apiserver.registry.generic.registry import Registry
-    from apiserver.registry.generic.resource import Resource
 
 READS, LISTS = ("get", "list", "watch"), ("list", "deletecollection")
 

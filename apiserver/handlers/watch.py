@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from aiohttp import HttpVersion11, web
 
 from apiserver.handlers.list import prefix_of
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import ListOptions, list_options
 from apiserver.handlers.request.timebudget import TURNS, charging
@@ -21,17 +21,14 @@ from apiserver.handlers.response.errors import from_storage
 from apiserver.handlers.response.listbody import CHUNK
 from apiserver.handlers.response.metadata import wrong_form
 from apiserver.handlers.response.respond import headers
+from apiserver.handlers.scope import Scope
+from apiserver.handlers.watchers.broadcaster import Broadcaster
 from apiserver.handlers.watchers.frames import INITIAL_EVENTS_END, Frames, error_frame
+from apiserver.handlers.watchers.registry import Watches
+from apiserver.registry.generic.entry import Entry
 from storage.base import Compacted, Unavailable
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.scope import Scope
-    from apiserver.handlers.watchers.broadcaster import Broadcaster
-    from apiserver.handlers.watchers.registry import Watches
-    from apiserver.registry.generic.entry import Entry
-    from storage.collection import Change
-    from storage.ring import Subscription
+from storage.collection import Change
+from storage.ring import Subscription
 
 SHORTEST, LONGEST = 1800.0, 3600.0
 """The range of seconds of a watch without timeoutSeconds.

@@ -4,7 +4,7 @@ view."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis import metal3
 from apiserver.apis.host import adopted_consumer
@@ -19,17 +19,15 @@ from apiserver.registry.claims.confirmation import Confirmations
 from apiserver.registry.claims.projection import claimed_by, host_of
 from apiserver.registry.claims.viewupdate import Refused, Taken, ViewUpdate, view_update
 from apiserver.registry.generic import metadata
+from apiserver.registry.generic.context import Context
+from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry, managed_fields
 from apiserver.registry.generic.resource import ALL_VERBS, Column, Resource
 from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import refuse
 from apiserver.registry.workload import checksum_causes, class_spec, deploy_causes
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context
-    from apiserver.registry.generic.entry import Entry
-    from storage.base import Operation
-    from storage.cache import WatchCache
+from storage.base import Operation
+from storage.cache import WatchCache
 
 COLUMNS = (
     Column("Status", "status.operationalStatus", priority=1, description="Operational status"),

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from apiserver.apis import metal3
 from apiserver.registry import hardwaredata
 from apiserver.registry.baremetalhost import BareMetalHostViewRegistry
 from apiserver.registry.claims.claims import Claims
+from apiserver.registry.claims.namespaces import Namespaces
+from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.regrouped import RegroupedRegistry
+from apiserver.registry.generic.strategy import Admission
 from apiserver.registry.hardwaredata import HardwareDataRegistry
 from apiserver.registry.host import HostRegistry
 from apiserver.registry.usagerecord import UsageRecordRegistry
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.registry.workloadclass import WorkloadClassRegistry
 from apiserver.registry.workloadset import WorkloadSetRegistry
-
-if TYPE_CHECKING:
-    from apiserver.registry.claims.namespaces import Namespaces
-    from apiserver.registry.generic.registry import Registry
-    from apiserver.registry.generic.strategy import Admission
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -17,17 +17,15 @@ from apiserver.registry.claims.charge import charge_by_report, charge_of
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
 from apiserver.registry.claims.metering import size
 from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.context import Context, DeleteOptions
+from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.metadata import is_label, now
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource, lookup
 from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
 from storage.base import Check, Delete, Operation
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context, DeleteOptions
-    from apiserver.registry.generic.entry import Entry
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 
 def power(host: dict[str, Any]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -20,6 +20,8 @@ from apiserver.registry.claims.heartbeat import Heartbeat
 from apiserver.registry.claims.projection import taken_from
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.context import Context
+from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.metadata import mark_deleted, now
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
@@ -27,11 +29,7 @@ from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
 from apiserver.registry.workloadclass import default_class
 from storage.base import Check, Operation
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context
-    from apiserver.registry.generic.entry import Entry
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 WORKLOADS = Resource(
     group=GROUP,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
 from apiserver.apis.status import cause
@@ -11,9 +11,7 @@ from apiserver.apis.workloadclass import CleaningPolicy, WorkloadClass
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Admission, Strategy
-
-if TYPE_CHECKING:
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 
 def shown_name(class_: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
@@ -14,6 +14,8 @@ from apiserver.apis.status import cause
 from apiserver.apis.workloadset import GROUP, LONGEST_NAME, VERSION, Scale, WorkloadSet
 from apiserver.registry.claims import lease
 from apiserver.registry.fieldmanager import FieldSet
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.context import Context
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.metadata import is_label, now, template_causes
 from apiserver.registry.generic.registry import Registry
@@ -23,11 +25,7 @@ from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import normalize
 from apiserver.registry.workload import class_spec, spec_causes
 from apiserver.registry.workloadclass import default_class
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
-    from apiserver.registry.generic.context import Context
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 WORKLOADSETS = Resource(
     group=GROUP,

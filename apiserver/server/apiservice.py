@@ -9,14 +9,12 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.server.background import check_forever
 from apiserver.server.registration import API_SERVICES
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)
 

@@ -14,36 +14,34 @@ import errno
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+from aiohttp import web
+from prometheus_client.registry import Collector
+
+from apiserver.audit.log import AuditLog
 from apiserver.filters import chain
+from apiserver.filters.audit import Auditor
+from apiserver.filters.authentication import Authenticator
+from apiserver.filters.authorization import Authorizer
 from apiserver.filters.deadline import DEFAULT_SECONDS
 from apiserver.filters.flowcontrol import FlowControl
 from apiserver.filters.paths import is_health
 from apiserver.gateway.gateway import Gateway, Settings
 from apiserver.handlers.dispatch import Api
+from apiserver.handlers.request.call import Call
+from apiserver.registry.generic.registry import Registry
 from apiserver.server.background import Background
 from apiserver.server.connections import Connections
 from apiserver.server.flowmetrics import flow_control_metrics
 from apiserver.server.health import CHECK_SECONDS, Check, Health
 from apiserver.server.memory import FreedMemory, keep_freed_memory
 from apiserver.server.metrics import Metrics, watch_labels
+from apiserver.server.registration import Registrations
 from apiserver.server.storagemetrics import storage_metrics
+from apiserver.server.tls import ServerTls
 from apiserver.server.watchdog import Watchdog
-
-if TYPE_CHECKING:
-    from aiohttp import web
-    from prometheus_client.registry import Collector
-
-    from apiserver.audit.log import AuditLog
-    from apiserver.filters.audit import Auditor
-    from apiserver.filters.authentication import Authenticator
-    from apiserver.filters.authorization import Authorizer
-    from apiserver.handlers.request.call import Call
-    from apiserver.registry.generic.registry import Registry
-    from apiserver.server.registration import Registrations
-    from apiserver.server.tls import ServerTls
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 Handle: TypeAlias = "Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]"
 

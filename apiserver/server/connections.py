@@ -15,19 +15,17 @@ import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import orjson
 from aiohttp import StreamReader, hdrs, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from apiserver.apis.status import ApiError, bad_request, internal
 from apiserver.filters.audit import STARTED
 from apiserver.filters.auditid import HEADER, KEY
-
-if TYPE_CHECKING:
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.http_parser import RawRequestMessage
 
 log = logging.getLogger(__name__)
 

@@ -5,12 +5,9 @@ A priority level's flow schema has the level's name."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
+from apiserver.filters.flowcontrol import FlowControl
 from apiserver.server.metrics import Histogram, Metrics
-
-if TYPE_CHECKING:
-    from apiserver.filters.flowcontrol import FlowControl
 
 PREFIX = "apiserver_flowcontrol_"
 WAITS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)

@@ -8,14 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from apiserver.apis.status import method_not_allowed, path_not_found
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
+from apiserver.handlers.request.call import Call
 
 log = logging.getLogger(__name__)
 

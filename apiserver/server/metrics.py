@@ -12,7 +12,6 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, disable_created_metrics, generate_latest
@@ -20,9 +19,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from apiserver.apis.build import Build
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call, RequestInfo
+from apiserver.handlers.request.call import Call, RequestInfo
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "post", "put", "head", "options"})

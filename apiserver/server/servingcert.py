@@ -9,18 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import orjson
 
 from apiserver.server.pki import LEAF_LIFE, Authority, BadAuthority, KeyPair
 from apiserver.server.tls import BadServingCertificate, ServerTls
 from storage.base import Conflict, Put, Store
-
-if TYPE_CHECKING:
-    from datetime import timedelta
-
 
 log = logging.getLogger(__name__)
 

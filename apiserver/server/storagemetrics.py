@@ -5,16 +5,13 @@ The names say etcd for every store, because dashboards expect that."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 
 from apiserver.client import tracing
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.registry import Registry
-    from apiserver.server.metrics import Metrics
-    from storage.cache import WatchCache
+from apiserver.registry.generic.registry import Registry
+from apiserver.server.metrics import Metrics
+from storage.cache import WatchCache
 
 BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 30.0, 60.0)
 LABELS = ("operation", "group", "resource")

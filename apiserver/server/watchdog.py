@@ -10,12 +10,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from apiserver.handlers.request.call import Call
 from apiserver.server.metrics import Histogram
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
 
 log = logging.getLogger(__name__)
 

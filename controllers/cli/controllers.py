@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import gc
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry
 
 from apiserver.cli.health import HealthServer
 from apiserver.cli.metricsserver import MetricsServer
@@ -18,9 +19,6 @@ from apiserver.client.errors import BadConfig
 from controllers.run import Health, run_controllers
 from controllers.runtime import metrics
 from controllers.runtime.leader import LeadershipLost, Timing
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

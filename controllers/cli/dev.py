@@ -15,7 +15,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from prometheus_client import CollectorRegistry
 
 from apiserver.cli.otel import add_tracing_flags, traced
 from apiserver.cli.running import UsageError, run_until_stopped
@@ -28,16 +30,12 @@ from apiserver.dev.kubeconfigs import Context, client_certificate, kubeconfig, s
 from apiserver.dev.tour import FILES, tour
 from apiserver.filters.authorization import MASTERS
 from apiserver.server.app import CannotListen
+from apiserver.server.pki import Authority
 from controllers.run import Health, run_controllers
 from controllers.runtime import metrics
 from controllers.simulator.controller import Simulator
 from controllers.simulator.settings import Settings
 from storage.base import StorageError
-
-if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-
-    from apiserver.server.pki import Authority
 
 log = logging.getLogger(__name__)
 

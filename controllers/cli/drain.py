@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json, console, reporting
 from controllers import kinds
@@ -13,10 +12,8 @@ from controllers.cli.names import completes, hosts
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, screen, table
 from controllers.drain import Options, chosen, drain, drained
-
-if TYPE_CHECKING:
-    from controllers.fleet import Row
-    from controllers.resumable import Reporter
+from controllers.fleet import Row
+from controllers.resumable import Reporter
 
 _COLUMNS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD", "message": "NOW", "to_free": "WHAT WOULD FREE IT"}
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, Resource
 from controllers import kinds
 from controllers.cli.names import classes, completes
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, fitted, screen, table, tree
 from controllers.fleet import Row, capacity, host_rows, troubled
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
-    from apiserver.client.objects import Object, Resource
 
 FORBIDDEN, NOT_FOUND = 403, 404
 HEALTHY = ("Available", "Bound")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError
+from apiserver.client.objects import Object
 from apiserver.client.text import printable
 from controllers import kinds
 from controllers.cli.names import completes, hosts
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, more, screen, table, tree
 from controllers.fleet import Row, claims, named
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 _COLUMNS = {"namespace": "TENANT", "name": "WORKLOAD", "boundAt": "BOUND", "runningAt": "RUNNING", "releasedAt": "RELEASED"}
 _COLUMNS |= {"cleanedAt": "CLEANED", "outcome": "OUTCOME", "image": "IMAGE", "lastError": "LAST ERROR"}

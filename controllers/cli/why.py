@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, uid_of
 from controllers import kinds
@@ -17,9 +17,6 @@ from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, fitted, folded, more, screen
 from controllers.fleet import SET, Row, gang_row, why, why_set
 from controllers.owners import controlling_set
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 SHOWN = 20
 """The most hosts in a table, so that it fits on one screen."""

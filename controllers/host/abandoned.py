@@ -16,18 +16,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from apiserver.client.clock import Clock, LoopClock, timestamp
 from apiserver.client.objects import Object, name_of, typed
 from controllers import kinds
+from controllers.cluster import Cluster
 from controllers.providers.base import Consumer, Provider, ProviderError
 from controllers.runtime.conditions import condition, find_condition, set_conditions
 from controllers.workload.release import unbind
 from controllers.workload.request import apply_request
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 log = logging.getLogger(__name__)
 

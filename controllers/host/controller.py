@@ -8,7 +8,6 @@ first one keeps it.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -20,19 +19,17 @@ from apiserver.client.errors import ApiException, ignore_not_found
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, typed, uid_of
 from controllers import kinds
 from controllers.charges import ends, is_over
+from controllers.cluster import Cluster
 from controllers.consumer.controller import consumer_gone
 from controllers.host.abandoned import ABANDONED, AbandonedSince, Terms, looks_lost, reclaim, terms_of, wait_of, with_abandonment
 from controllers.host.events import host_events
 from controllers.host.health import with_health
 from controllers.host.tenancy import with_tenancy
+from controllers.providers.base import Provider, ProviderHost
 from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
-    from controllers.providers.base import Provider, ProviderHost
-    from controllers.workload.controller import WorkloadController
-    from controllers.workloadclass.providers import Sources
+from controllers.workload.controller import WorkloadController
+from controllers.workloadclass.providers import Sources
 
 log = logging.getLogger(__name__)
 

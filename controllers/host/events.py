@@ -7,14 +7,12 @@ lost; Host.status.history is the record.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from apiserver.apis.images import scrubbed
 from apiserver.apis.metal3 import EMPTYING_STATES
+from apiserver.client.objects import Object
 from controllers.host.health import NOT_HEALTHY, health_of
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 TROUBLE = (NOT_HEALTHY, "Quarantined", "Unhealthy", "HostError", "HostGone", "Orphaned")
 """The reasons of a Host's status that are Events as well."""

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from apiserver.apis.hostconditions import HEALTHY
 from apiserver.apis.workloadclass import requires_healthy
+from apiserver.client.objects import Object
+from controllers.providers.base import ProviderHost
 from controllers.runtime.conditions import find_condition
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.base import ProviderHost
 
 NOT_HEALTHY = "NotHealthy"
 """The reason of a free Host that is not offered because of its BMC's report.

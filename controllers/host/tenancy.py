@@ -8,13 +8,10 @@ None.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import adopted_consumer
 from apiserver.client.objects import Object, uid_of
-
-if TYPE_CHECKING:
-    from controllers.providers.base import ProviderHost
+from controllers.providers.base import ProviderHost
 
 _CLEAN = "have it cleaned (docs/operating.md, Cleaning), then remove the annotation workload.metal3.io/dirty-for from the real host"
 _GONE = (

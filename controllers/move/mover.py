@@ -10,19 +10,16 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import adopted_consumer, host_name
 from apiserver.apis.names import ADOPTS
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, uid_of
 from controllers import kinds
 from controllers.move import plan
 from controllers.resumable import Blocked, Reporter, RunOptions, until
 from controllers.runtime.conditions import is_true
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 TAKEN_BY = f"{kinds.GROUP}/workload-uid"
 """A label of a view that a relay has claimed: the uid of the relay's Workload."""

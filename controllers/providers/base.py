@@ -17,16 +17,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from apiserver.apis.base import Model
+from apiserver.apis.workloadclass import WorkloadClassSpec
+from apiserver.client.client import Client
+from controllers import adoption
 from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked, Reporter
-
-if TYPE_CHECKING:
-    from apiserver.apis.workloadclass import WorkloadClassSpec
-    from apiserver.client.client import Client
-    from controllers import adoption
 
 __all__ = [
     "Applied",

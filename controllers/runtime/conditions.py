@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
+from apiserver.client.objects import Object
 
 
 def condition(type_: str, status: bool | None, reason: str, message: str, *, generation: int | None = None) -> Object:

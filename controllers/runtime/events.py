@@ -14,15 +14,13 @@ import os
 import socket
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from apiserver.client.client import Client
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig, describe, ignore_not_found
 from apiserver.client.objects import Object, Resource, key_of, name_of, namespace_of, uid_of
 from apiserver.client.text import printable
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)
 

@@ -17,16 +17,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from apiserver.client import fence
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException, describe
 from apiserver.client.objects import Object, Resource
 from controllers.runtime.manager import PATIENCE_SECONDS
 from controllers.runtime.metrics import LEADER
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from apiserver.client.informer import Informer
+from apiserver.client.informer import Informer
 
 log = logging.getLogger(__name__)
 

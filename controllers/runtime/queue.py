@@ -17,12 +17,9 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from apiserver.client.clock import Clock, LoopClock, Timer, exponential_delay
-
-if TYPE_CHECKING:
-    from controllers.runtime.metrics import QueueMetrics
+from controllers.runtime.metrics import QueueMetrics
 
 LATER_ONE_IN = 8
 """The low priority of a group has one turn in this many, so that its keys do not starve."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import orjson
 
 from apiserver.apis.bounded import Bounded, footprint
+from controllers.scheduler.cache import SchedulerCache
 from controllers.scheduler.fit import Requirements, explain
-
-if TYPE_CHECKING:
-    from controllers.scheduler.cache import SchedulerCache
 
 KEPT = 4 * 1024 * 1024
 """The most bytes of cached messages and of the requirements that they are about."""

@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from apiserver.client.objects import Object, deleting, key_of, namespace_of, uid_of
 from controllers.cluster import gang_key
 from controllers.gangs import standing
+from controllers.scheduler.cache import SchedulerCache
 from controllers.scheduler.fit import Requirements, demand, requirements_of
 from controllers.scheduler.matching import plan, too_different
 from controllers.scheduler.placement import counts_others, selected
-
-if TYPE_CHECKING:
-    from controllers.scheduler.cache import SchedulerCache
-    from controllers.scheduler.places import Places
+from controllers.scheduler.places import Places
 
 MOST_RULED = 128
 """The most members with spread or anti-affinity that are planned at once, because each of them

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
 
+from apiserver.client.clock import Clock
 from controllers.runtime.controller import tenant_of
-
-if TYPE_CHECKING:
-    from apiserver.client.clock import Clock
 
 LOOK_AT_QUOTA, TRIES_PER_SECOND = 10.0, 5
 """The least seconds until a Workload without room in its namespace's quota is tried again, and the

@@ -6,13 +6,10 @@ Everything is derived from Hosts and Workloads, so that a restarted scheduler de
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
+from apiserver.client.indexer import Store
 from apiserver.client.objects import Object, name_of, namespace_of, uid_of
 from controllers.scheduler.placement import Placed, counts_others
-
-if TYPE_CHECKING:
-    from apiserver.client.indexer import Store
 
 
 class Places:

@@ -5,13 +5,9 @@ The annotation `simulator.metal3.io/health` sets the health that the BMC reports
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.apis.hostconditions import HEALTHY, MANAGEABLE, Answer, derived
 from apiserver.apis.meta import Condition
-
-if TYPE_CHECKING:
-    from apiserver.apis.metal3 import BareMetalHostStatus
+from apiserver.apis.metal3 import BareMetalHostStatus
 
 HEALTH = "simulator.metal3.io/health"
 REPORTED: dict[str, Answer] = {

@@ -12,12 +12,13 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from apiserver.apis.metal3 import GROUP, VERSION, BareMetalHost, HardwareDetails
 from apiserver.apis.wording import sentence
+from apiserver.client.client import Client
 from apiserver.client.errors import ignore_not_found
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, Resource, key_of, name_of, namespace_of
@@ -26,12 +27,9 @@ from controllers.runtime.events import EventRecorder
 from controllers.runtime.manager import Manager
 from controllers.simulator import hardwaredata
 from controllers.simulator.machine import Step, step
+from controllers.simulator.reconcileinfo import Progress
 from controllers.simulator.secrets import Secrets, known, names_in_use
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
-    from controllers.simulator.reconcileinfo import Progress
-    from controllers.simulator.settings import Settings
+from controllers.simulator.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from apiserver.apis.meta import SecretReference
 from apiserver.apis.metal3 import BareMetalHost, BareMetalHostStatus, CredentialsStatus, ErrorType, ProvisionStatus
@@ -19,10 +18,8 @@ from controllers.simulator import conditions
 from controllers.simulator.preparing import root_device_hints
 from controllers.simulator.reconcileinfo import AGAIN, FOREVER, Progress, ReconcileInfo
 from controllers.simulator.secrets import Secrets, credentials_problem
+from controllers.simulator.settings import Settings
 from controllers.simulator.states import HANDLERS
-
-if TYPE_CHECKING:
-    from controllers.simulator.settings import Settings
 
 FINALIZER = "baremetalhost.metal3.io"
 NODES = uuid.UUID("8c2f6b06-4c43-5b4e-9a37-1d0f2e6f8a55")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
+from apiserver.apis.metal3 import ErrorType
 from apiserver.apis.names import REBOOT
 from controllers.simulator.reconcileinfo import AGAIN, FOREVER, ReconcileInfo
-
-if TYPE_CHECKING:
-    from apiserver.apis.metal3 import ErrorType
 
 ERROR: ErrorType = "power management error"
 

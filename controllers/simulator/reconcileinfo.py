@@ -11,14 +11,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from apiserver.apis.metal3 import BareMetalHost, BareMetalHostSpec, BareMetalHostStatus, ErrorType, OperationHistory, OperationMetric
 from controllers.simulator import faults
-
-if TYPE_CHECKING:
-    from controllers.simulator.secrets import Secrets
-    from controllers.simulator.settings import Settings
+from controllers.simulator.secrets import Secrets
+from controllers.simulator.settings import Settings
 
 AGAIN = 0.0
 """Continue at once, because there is more to do."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from apiserver.apis.meta import SecretReference
-    from apiserver.apis.metal3 import BareMetalHostSpec
+from apiserver.apis.meta import SecretReference
+from apiserver.apis.metal3 import BareMetalHostSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig, ignore_not_found
@@ -38,9 +38,7 @@ from controllers.workload.status import (
     unknown_source,
     update_refused,
 )
-
-if TYPE_CHECKING:
-    from controllers.workloadclass.providers import Sources
+from controllers.workloadclass.providers import Sources
 
 log = logging.getLogger(__name__)
 

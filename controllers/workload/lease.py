@@ -13,18 +13,15 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from apiserver.client.clock import Clock, LoopClock, timestamp
 from apiserver.client.errors import ApiException, ignore_not_found
 from apiserver.client.objects import Object, key_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
+from controllers.cluster import Cluster
 from controllers.leasedsets import end_leases
 from controllers.runtime.conditions import condition, find_condition, set_conditions
 from controllers.runtime.controller import Result
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 log = logging.getLogger(__name__)
 

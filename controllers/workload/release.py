@@ -7,7 +7,6 @@ done.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from apiserver.client.client import JSON_PATCH
 from apiserver.client.clock import timestamp
@@ -15,12 +14,10 @@ from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, key_of, name_of, namespace_of, typed
 from controllers import kinds
 from controllers.classaccess import reclaimed_as_allowed
+from controllers.cluster import Cluster
 from controllers.providers.base import Provider, ProviderError
 from controllers.workload.request import apply_request, drops_mark
 from controllers.workload.status import phase_of, releasing_status, unknown_source
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 log = logging.getLogger(__name__)
 

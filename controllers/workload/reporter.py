@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.apis.hostconditions import HEALTHY
 from apiserver.client.clock import timestamp
 from apiserver.client.objects import Object, typed
 from controllers import kinds
+from controllers.cluster import Cluster
 from controllers.providers.base import Applied, Outcome
 from controllers.runtime.conditions import find_condition
 from controllers.workload.status import PROVISIONING_FAILED, RETRY_LIMIT, bound_status, phase_of, seems_lost, unasked_status
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 
 async def report(cluster: Cluster, workload: Object, host: Object, applied: Applied) -> None:

@@ -13,20 +13,17 @@ claim is cleared, and the Workload waits for a host.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from apiserver.apis.names import ADOPTS
 from apiserver.apis.workload import binding_state
 from apiserver.client.clock import timestamp
 from apiserver.client.objects import Object, annotations_of, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
+from controllers.cluster import Cluster
 from controllers.providers.base import Outcome, Provider, ProviderError
 from controllers.runtime.conditions import condition
 from controllers.workload.request import apply_request
 from controllers.workload.stalled import workload_conditions
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,9 @@ host or for a source, is not stalled.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
+from apiserver.client.objects import Object
 from controllers.runtime.conditions import find_condition, set_conditions
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 STALLED = "Stalled"
 STALLING_REASONS = frozenset(

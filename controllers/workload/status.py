@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from apiserver.apis.hostconditions import HEALTHY, PROVISIONED, gave_up
 from apiserver.apis.metal3 import EMPTYING_STATES
 from apiserver.apis.quantity import MI, human
 from apiserver.apis.workload import IDLE_PHASES, RAN_PHASES, binding_state
+from apiserver.client.objects import Object
 from controllers.providers.base import Outcome
 from controllers.runtime.conditions import condition, find_condition, is_true
 from controllers.workload.stalled import workload_conditions
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 MOST_FAILURES = 1000
 """The largest number of failures that a message states."""

@@ -6,7 +6,7 @@ A deleted class stays until none of its hosts is claimed, as a volume stays whil
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, name_of
@@ -16,10 +16,8 @@ from controllers.providers.base import BadClass, ProviderError
 from controllers.runtime.conditions import condition, find_condition, is_true
 from controllers.runtime.controller import Controller, Result
 from controllers.secrets import missing_right, version_of
+from controllers.workloadclass.providers import Sources
 from controllers.workloadclass.status import HostCounts
-
-if TYPE_CHECKING:
-    from controllers.workloadclass.providers import Sources
 
 COUNT_AFTER = 0.5
 """The seconds from a host's change to the update of the class, because many hosts often change

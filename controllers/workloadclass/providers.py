@@ -8,7 +8,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import orjson
 from pydantic import ValidationError
@@ -17,10 +16,8 @@ from apiserver.apis.wording import parameter_problems, sentence
 from apiserver.apis.workloadclass import WorkloadClassSpec
 from apiserver.client.clock import Backoff, Clock, LoopClock
 from apiserver.client.errors import describe
+from apiserver.client.objects import Object
 from controllers.providers.base import BadClass, Provider, ProviderContext, ProviderError, find_provider
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import unavailable_reason
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
+from apiserver.client.objects import Object
 
 KEYS = ("total", "free", "claimed", "unavailable", "unhealthy", "dirty")
 UNHEALTHY = {"Unhealthy", "NotHealthy", "HostError", "HostGone", "Quarantined", "Orphaned"}

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from apiserver.client.clock import exponential_delay
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, matches, name_of, namespace_of, typed, uid_of
 from controllers import kinds
+from controllers.cluster import Cluster
 from controllers.leasedsets import leases_ended
 from controllers.owners import controller_of, controlling_set
 from controllers.runtime.controller import Controller, Result, tenant_of
@@ -32,9 +32,6 @@ from controllers.workloadset.members import (
 )
 from controllers.workloadset.plan import AT_ONCE, Members, lost, sort_members, to_update
 from controllers.workloadset.status import MESSAGE, REFUSED, Finding, set_status
-
-if TYPE_CHECKING:
-    from controllers.cluster import Cluster
 
 GATHER = 0.1
 """The seconds from a member's change to the next reconcile of its set, because many members often

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from apiserver.client.objects import Object, deleting, labels_of
 from controllers import kinds
@@ -20,10 +20,6 @@ from controllers.workloadset.members import (
     revision_of,
     runs_nothing,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
 
 AT_ONCE = 16
 """The most members that one turn of a set creates, deletes or changes. Other sets have turns in

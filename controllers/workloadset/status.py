@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 from apiserver.client.clock import timestamp
 from apiserver.client.objects import Object, name_of
@@ -11,10 +12,6 @@ from controllers.leasedsets import LEASE_ENDED, leases_ended
 from controllers.runtime.conditions import condition, find_condition, is_true, set_conditions
 from controllers.workloadset.members import is_between, is_ready, runs_nothing
 from controllers.workloadset.plan import Members, is_available, is_rolling
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
 
 MESSAGE = 1024
 """The most characters of a message that repeats what a member or the server says."""

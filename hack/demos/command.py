@@ -6,15 +6,11 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.integration import running
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from tests.integration.running import Running
+from tests.integration.running import Running
 
 
 def run(arguments: Sequence[str] | None, tell: Callable[[Running], None], *options: str, name: str, description: str | None) -> int:

@@ -10,13 +10,11 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hack.demos.story import Link, Story
 from tests.integration.objects import workload
 from tests.integration.running import ADMIN, OWNER, TARGET, Running, eventually
-
-if TYPE_CHECKING:
-    from hack.demos.story import Link, Story
 
 BMH, WORKLOADS = "baremetalhosts.metal3.io", "workloads.workload.metal3.io"
 NEW = "meanwhile"

@@ -7,12 +7,10 @@ import sys
 import threading
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+from tests.integration.running import Running
 from tests.integration.tcpproxy import Proxy, proxied
-
-if TYPE_CHECKING:
-    from tests.integration.running import Running
 
 
 class Story:

@@ -3,8 +3,9 @@ what `next_action` decides."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, key_of, name_of, namespace_of
@@ -13,9 +14,6 @@ from controllers.providers.machines.kubevirt.names import DATA_VOLUMES, INSTANCE
 from controllers.runtime.controller import Controller
 from controllers.runtime.manager import Manager
 from hack.kubevirt.reconcile import Action, ObservedState, import_status, next_action
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 
 class Simulation:

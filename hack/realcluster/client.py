@@ -9,14 +9,12 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from http import HTTPStatus
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import aiohttp
 
+from hack.realcluster.pki import WrittenPair
 from hack.realcluster.processes import POLL, Process, ProcessError
-
-if TYPE_CHECKING:
-    from hack.realcluster.pki import WrittenPair
 
 Object = dict[str, Any]
 PARALLEL = 24

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from hack.realcluster import pki, ports
@@ -13,10 +12,8 @@ from hack.realcluster.client import Client, wait_for
 from hack.realcluster.components import FRONT_PROXY_NAME, AuditLog, Etcd, FrontProxy, KubeApiserver, KubeControllerManager
 from hack.realcluster.kubeconfig import kubeconfig
 from hack.realcluster.manifests import DATA
-
-if TYPE_CHECKING:
-    from hack.realcluster.processes import Process, Processes
-    from hack.realcluster.settings import Folder, Settings
+from hack.realcluster.processes import Process, Processes
+from hack.realcluster.settings import Folder, Settings
 
 READY_SECONDS = 90.0
 # Shutdown ends the highest stage first: clients before the servers that they need for a clean end.

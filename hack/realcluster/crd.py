@@ -10,17 +10,15 @@ project's writes to a real host have to pass BMO's validation.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import yaml
 
 from apiserver.apis.metal3 import ErrorType
 from apiserver.dev.hardware import HARDWARE_DATA, REAL_HOSTS
+from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.schema import structural_schema
 from hack.realcluster.manifests import DATA
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.resource import Resource
 
 FILES = {DATA / f"{kind.plural}.yaml": kind for kind in (REAL_HOSTS, HARDWARE_DATA)}
 HEADER = "# Made by `make crds` from the project's model of the kind: do not edit.\n"

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hack.realcluster import hosts, manifests, pki
 from hack.realcluster.client import Client, wait_for
 from hack.realcluster.controlplane import CLIENT_STAGE, Cluster, service_account_kubeconfig
-
-if TYPE_CHECKING:
-    from hack.realcluster.processes import Process, Processes
-    from hack.realcluster.settings import Folder, Settings
+from hack.realcluster.processes import Process, Processes
+from hack.realcluster.settings import Folder, Settings
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 BARE_METAL_HOSTS = f"/apis/metal3.io/v1alpha1/namespaces/{hosts.NAMESPACE}/baremetalhosts"

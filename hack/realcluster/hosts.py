@@ -7,10 +7,9 @@ form; tests search for it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from hack.realcluster.client import Object
+from hack.realcluster.client import Object
 
 NAMESPACE = "metal3"
 CANARY = "canary-5e3f0wn3r"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from hack.realcluster.pki import KeyPair
+from hack.realcluster.pki import KeyPair
 
 
 def kubeconfig(server: str, ca: bytes, identity: KeyPair | str, *, name: str, namespace: str = "default") -> bytes:

@@ -7,16 +7,13 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hack.realcluster import manifests, pki, ports
 from hack.realcluster.client import Client, Object, wait_for
 from hack.realcluster.controlplane import CLIENT_STAGE, SERVER_STAGE, Cluster, service_account_kubeconfig, service_account_token
 from hack.realcluster.kubeconfig import kubeconfig
-
-if TYPE_CHECKING:
-    from hack.realcluster.processes import Process, Processes
-    from hack.realcluster.settings import Folder
+from hack.realcluster.processes import Process, Processes
+from hack.realcluster.settings import Folder
 
 READY_SECONDS = 60.0
 CLASSES = "/apis/workload.metal3.io/v1alpha1/workloadclasses"

@@ -8,14 +8,12 @@ import base64
 import copy
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
+from hack.realcluster.client import Object
 from hack.realcluster.processes import ProcessError
-
-if TYPE_CHECKING:
-    from hack.realcluster.client import Object
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"

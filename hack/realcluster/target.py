@@ -6,14 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hack.realcluster import controlplane, management, manifests
+from hack.realcluster.controlplane import Cluster, Etcds
+from hack.realcluster.processes import Process, Processes
 from hack.realcluster.settings import Folder, Settings
-
-if TYPE_CHECKING:
-    from hack.realcluster.controlplane import Cluster, Etcds
-    from hack.realcluster.processes import Process, Processes
 
 NAME = "target"
 PREFIX = f"{NAME}-"

@@ -9,16 +9,14 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from hack.realcluster import controlplane, hardware, management, manifests, ports
+from hack.realcluster.client import Client, Object
+from hack.realcluster.controlplane import Cluster, Etcds
 from hack.realcluster.processes import Process, ProcessError, Processes
+from hack.realcluster.settings import Folder, Settings
 from hack.realcluster.target import Target
-
-if TYPE_CHECKING:
-    from hack.realcluster.client import Client, Object
-    from hack.realcluster.controlplane import Cluster, Etcds
-    from hack.realcluster.settings import Folder, Settings
 
 DEFAULT_OVERLAY = "base"
 Say: TypeAlias = "Callable[[str], None]"

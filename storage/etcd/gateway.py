@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import io
+import ssl
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,9 +21,6 @@ import orjson
 from etcd3.aio_client import AioClient
 
 from storage.etcd.errors import Broken, NotSent, from_body
-
-if TYPE_CHECKING:
-    import ssl
 
 _PIECE = 1 << 18
 # the shortest timeout of a call in seconds, even after its deadline (0 would mean no limit)

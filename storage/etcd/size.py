@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from storage.etcd.cluster import Cluster
 from storage.etcd.errors import GatewayError
-
-if TYPE_CHECKING:
-    from storage.etcd.cluster import Cluster
 
 _QUOTA = re.compile(r"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
 

@@ -11,17 +11,15 @@ from binascii import Error as BadBase64
 from binascii import a2b_base64
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import aiohttp
 import orjson
 
 from storage.base import Corrupt, Unavailable
+from storage.etcd.cluster import Cluster
 from storage.etcd.errors import Broken, Code, GatewayError, Refused, from_error, to_storage
-
-if TYPE_CHECKING:
-    from storage.etcd.cluster import Cluster
-    from storage.etcd.gateway import Gateway
+from storage.etcd.gateway import Gateway
 
 _PATH = "/maintenance/snapshot"
 _SILENCE = 60.0  # seconds without data after which a download has failed

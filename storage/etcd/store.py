@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from storage.base import Compacted, Event, FutureRevision, KeyValue, Operation, Page, Progress, Put, StorageError, Store, Unavailable, Usage
 from storage.etcd import codec, snapshot
@@ -22,10 +22,8 @@ from storage.etcd.gateway import check_endpoint
 from storage.etcd.restoredetection import Fingerprint, RestoreDetector, fingerprint_of
 from storage.etcd.singleflight import Singleflight
 from storage.etcd.size import Size, size_of
+from storage.etcd.tls import TLS
 from storage.etcd.watch import Watch
-
-if TYPE_CHECKING:
-    from storage.etcd.tls import TLS
 
 _log = logging.getLogger(__name__)
 

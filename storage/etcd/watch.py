@@ -11,19 +11,17 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import orjson
 
 from storage.base import Event, FutureRevision, Progress, Unavailable
+from storage.etcd.cluster import Cluster
 from storage.etcd.codec import PROGRESS_REQUEST, Keyspace
 from storage.etcd.errors import Broken, GatewayError, Refused, to_storage
+from storage.etcd.gateway import Gateway
 from storage.etcd.watchdecoder import WatchDecoder
-
-if TYPE_CHECKING:
-    from storage.etcd.cluster import Cluster
-    from storage.etcd.gateway import Gateway
 
 _log = logging.getLogger(__name__)
 

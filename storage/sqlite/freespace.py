@@ -17,14 +17,12 @@ Use a FreeSpace for one connection, inside its transactions."""
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from storage.base import Full, Priority
-
-if TYPE_CHECKING:
-    import sqlite3
 
 RESERVE = 64 << 20
 """The largest size of the reserve, in bytes."""

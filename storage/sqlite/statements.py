@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from storage.base import Check, Compacted, Conflict, Event, FutureRevision, KeyValue, Operation, Page, Priority, Put
 from storage.keys import prefix_end
 from storage.sqlite.freespace import FreeSpace, Size
 from storage.sqlite.schema import ORDINAL_BITS, first_id, last_id, meta, revision_of
-
-if TYPE_CHECKING:
-    import sqlite3
-
 
 _PAGE_BYTES = 4 << 20
 """The number of bytes of values after which a page ends."""

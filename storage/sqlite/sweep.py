@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import sqlite3
+import sqlite3
 
 _BATCH = "SELECT id, previous, value IS NULL FROM changes WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
 

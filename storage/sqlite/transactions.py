@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from storage.base import Conflict, Event, Full, Operation, StorageError, Unavailable
 from storage.sqlite import statements
 from storage.sqlite.errors import translate
+from storage.sqlite.freespace import FreeSpace
 from storage.sqlite.schema import meta
-
-if TYPE_CHECKING:
-    from storage.sqlite.freespace import FreeSpace
 
 _PATIENCE = 5000  # milliseconds to wait for a lock that another program holds on the database
 

@@ -21,16 +21,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from storage.base import Event, FutureRevision, Operation, Put, StorageError
 from storage.sqlite.errors import translate
+from storage.sqlite.freespace import FreeSpace
 from storage.sqlite.schema import last_id, meta
 from storage.sqlite.sweep import sweep
 from storage.sqlite.transactions import Group, Transactions
-
-if TYPE_CHECKING:
-    from storage.sqlite.freespace import FreeSpace
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)

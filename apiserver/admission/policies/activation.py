@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.admission.review import request_of
 from apiserver.cel.library.authorizer import Authorizer, Decision, Question, ResourceCheck
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.attributes import Attributes
 
 NAMESPACE_FIELDS = frozenset(
     [

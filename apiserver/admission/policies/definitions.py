@@ -5,15 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from apiserver.admission.policies.matching import Resources, resources_of
 from apiserver.admission.rules import label_selector
 from apiserver.cel.program import Program
 from apiserver.cel.syntax import Syntax
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.selectors import LabelSelector
+from apiserver.registry.generic.selectors import LabelSelector
 
 log = logging.getLogger(__name__)
 

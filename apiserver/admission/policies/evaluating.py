@@ -10,15 +10,13 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from apiserver.admission.policies.definitions import Expression, Named, Policy, Validation
 from apiserver.cel.meter import BUDGET, MATCH_BUDGET, PER_CALL, Cancelled, Meter
 from apiserver.cel.operators import ABSENT
 from apiserver.cel.program import Fields
 from apiserver.cel.values import CelError, type_name
-
-if TYPE_CHECKING:
-    from apiserver.admission.policies.definitions import Expression, Named, Policy, Validation
 
 log = logging.getLogger(__name__)
 

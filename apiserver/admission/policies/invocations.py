@@ -4,15 +4,13 @@ k8s.io/apiserver)."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from apiserver.admission.policies.definitions import Binding, Hook, Policies, Policy
 from apiserver.admission.policies.params import NoParams, Params, params_of
 from apiserver.apis.status import not_found, service_unavailable
-
-if TYPE_CHECKING:
-    from apiserver.admission.policies.definitions import Binding, Hook, Policies, Policy
-    from apiserver.registry.claims.namespaces import Namespaces
-    from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.claims.namespaces import Namespaces
+from apiserver.registry.generic.attributes import Attributes
 
 
 class Invocation(NamedTuple):

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.admission.rules import Rule, label_selector, labels_of, objects_match
+from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.selectors import LabelSelector
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,12 @@ The labels are names of policies and bindings, which the cluster's administrator
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-if TYPE_CHECKING:
-    from prometheus_client.core import Metric
-
-    from apiserver.admission.policies.evaluating import Match
+from apiserver.admission.policies.evaluating import Match
 
 CONDITION_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.1, 0.2, 0.25)
 BUCKETS = (0.0000005, 0.001, 0.01, 0.1, 1.0)

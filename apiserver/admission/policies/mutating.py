@@ -6,31 +6,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from apiserver.admission.mutation import defaulted
 from apiserver.admission.policies.activation import authorizers, variables_of
-from apiserver.admission.policies.definitions import MUTATING
+from apiserver.admission.policies.definitions import MUTATING, Hook, Mutation, Policies, Policy
 from apiserver.admission.policies.evaluating import evaluated, matched
 from apiserver.admission.policies.invocations import Invocation, hooks_of, invocations, namespace_of
 from apiserver.admission.policies.metrics import EvaluationMetrics, PolicyMetrics, error_type
 from apiserver.admission.policies.mutations import Unchangeable, applied, configuration_of, operations_from, patched
+from apiserver.admission.policies.params import Params
+from apiserver.admission.policies.running import Run, Runner
+from apiserver.admission.reinvocation import Calls
 from apiserver.apis.status import ApiError, forbidden
+from apiserver.registry.claims.namespaces import Namespaces
 from apiserver.registry.fieldmanager import compile_schema
+from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.latency import track_wait
 from apiserver.registry.generic.tracking import schema_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from apiserver.admission.policies.definitions import Hook, Mutation, Policies, Policy
-    from apiserver.admission.policies.params import Params
-    from apiserver.admission.policies.running import Run, Runner
-    from apiserver.admission.reinvocation import Calls
-    from apiserver.registry.claims.namespaces import Namespaces
-    from apiserver.registry.generic.attributes import Attributes
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from apiserver.admission.policies.definitions import Binding, ParamRef, Policy
 from apiserver.admission.rules import labels_of
-
-if TYPE_CHECKING:
-    from apiserver.admission.policies.definitions import Binding, ParamRef, Policy
 
 
 class NoParams(Exception):

@@ -9,13 +9,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from apiserver.cel.library.authorizer import Decision, Question, Undecided
 from apiserver.cel.meter import Heavy, light, yielding
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import UserInfo
+from apiserver.registry.generic.context import UserInfo
 
 T = TypeVar("T")
 

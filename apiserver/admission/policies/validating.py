@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,14 +14,12 @@ from apiserver.admission.policies.definitions import VALIDATING, Binding, Hook, 
 from apiserver.admission.policies.evaluating import Decision, Outcome, outcome
 from apiserver.admission.policies.invocations import hooks_of, invocations, namespace_of
 from apiserver.admission.policies.metrics import EvaluationMetrics, PolicyMetrics, error_type
+from apiserver.admission.policies.params import Params
+from apiserver.admission.policies.running import Runner
 from apiserver.apis.status import ApiError, forbidden
+from apiserver.registry.claims.namespaces import Namespaces
+from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.latency import track_wait
-
-if TYPE_CHECKING:
-    from apiserver.admission.policies.params import Params
-    from apiserver.admission.policies.running import Runner
-    from apiserver.registry.claims.namespaces import Namespaces
-    from apiserver.registry.generic.attributes import Attributes
 
 log = logging.getLogger(__name__)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import cmp_to_key
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.cel.meter import Meter
 from apiserver.cel.operators import add, compared, equal, member_of
 from apiserver.cel.registry import function, member
 from apiserver.cel.values import CelError, Duration, UInt, type_name
-
-if TYPE_CHECKING:
-    from apiserver.cel.meter import Meter
 
 _ZERO = {"int": 0, "uint": UInt(0), "double": 0.0, "google.protobuf.Duration": Duration(0)}
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.cel.meter import Meter
 from apiserver.cel.registry import function, member
 from apiserver.cel.values import NONE, CelError, Duration, Optional, Timestamp, UInt
-
-if TYPE_CHECKING:
-    from apiserver.cel.meter import Meter
 
 ZEROES = (False, 0, UInt(0), 0.0, "", b"", None, Duration(0), Timestamp(0))
 

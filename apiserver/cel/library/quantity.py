@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.cel.meter import Meter
 from apiserver.cel.registry import function, member, reads
 from apiserver.cel.values import INT_MAX, INT_MIN, CelError, Opaque
-
-if TYPE_CHECKING:
-    from apiserver.cel.meter import Meter
 
 _FORM = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,3})?")
 _SUFFIXES = {letter: Fraction(1000) ** power for power, letter in enumerate(["n", "u", "m", "", "k", "M", "G", "T", "P", "E"], -3)}

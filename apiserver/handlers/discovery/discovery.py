@@ -5,17 +5,15 @@ The first two also have the aggregated form (apidiscovery.k8s.io v2, v2beta1).""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from apiserver.apis.status import not_acceptable
 from apiserver.handlers.discovery.documents import Document
+from apiserver.handlers.request.call import Call, Handler
 from apiserver.handlers.request.negotiation import JSON, YAML, Form, clauses, wants_pretty
 from apiserver.registry.generic.resource import SCALE, Resource
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Handler
 
 AGGREGATED = ("v2", "v2beta1")
 ACTION_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from aiohttp import web
 
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.negotiation import JSON, YAML, Form
 from apiserver.handlers.response.respond import encode
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
 
 
 class Document:

@@ -10,19 +10,16 @@ from collections.abc import Sequence
 from email.utils import formatdate
 from functools import cached_property
 from time import time
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from apiserver.apis.status import not_acceptable
 from apiserver.handlers.discovery.documents import Document
 from apiserver.handlers.discovery.openapi_document import document_v2, document_v3
+from apiserver.handlers.discovery.version import Version
+from apiserver.handlers.request.call import Call, Handler
 from apiserver.handlers.request.negotiation import JSON, Form, clauses
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.discovery.version import Version
-    from apiserver.handlers.request.call import Call, Handler
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.resource import Resource
 
 YEAR = 365 * 86400
 

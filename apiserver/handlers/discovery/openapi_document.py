@@ -6,16 +6,14 @@ from the same neutral schemas and operations, in which a reference is {"$ref": "
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.apis.base import Model
 from apiserver.apis.workloadset import Scale
 from apiserver.handlers.discovery import openapi_meta
 from apiserver.handlers.discovery.openapi_paths import SCALE_DEFINITION, SCALE_KIND, Operation, Parameter, paths_of
 from apiserver.registry.generic.resource import SCALE, Resource
 from apiserver.registry.generic.schema import API_VERSION, KIND, model_schema
-
-if TYPE_CHECKING:
-    from apiserver.apis.base import Model
 
 GVK = "x-kubernetes-group-version-kind"
 ANYTHING = "x-kubernetes-preserve-unknown-fields"

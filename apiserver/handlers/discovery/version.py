@@ -6,16 +6,13 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version as installed
-from typing import TYPE_CHECKING
+
+from aiohttp import web
 
 from apiserver.apis.build import Build
+from apiserver.handlers.request.call import Call, Handler
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.response.respond import respond
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call, Handler
 
 KUBERNETES = ("1", "36")
 """The Kubernetes release whose protocol this server follows. Clients choose their requests by

@@ -15,17 +15,15 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.apis.status import ApiError, bad_request, too_large, too_many_values
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.request.yamlloader import parse
 from apiserver.registry.generic.counting import VALUES, exceeds, outside
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
 
 LIMIT = 1536 * 1024
 """The largest number of bytes in a body."""

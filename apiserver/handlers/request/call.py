@@ -11,16 +11,14 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from aiohttp import web
+
 from apiserver.apis.status import ApiError, bad_request
+from apiserver.registry.generic.context import UserInfo
 from apiserver.registry.generic.selectors import FieldSelector
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.registry.generic.context import UserInfo
 
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NAMESPACE_SUBRESOURCES = ("status", "finalize")

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.context import Context
+from apiserver.registry.generic.resource import Resource
 
 CONTAINERS = (dict, list)
 MOST = 50

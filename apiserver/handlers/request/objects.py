@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import bad_request, cause, invalid
 from apiserver.handlers.request.body import Decoded, note, read, read_value
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.negotiation import JSON, YAML, content_type
+from apiserver.registry.generic.context import Context
 from apiserver.registry.generic.metadata import type_problem, well_formed, without_nulls
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
-    from apiserver.registry.generic.context import Context
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.resource import Resource
 
 STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 MOST = 50

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import orjson
 from multidict import MultiMapping
@@ -18,10 +18,8 @@ from apiserver.apis.status import ApiError, bad_request, cause, invalid
 from apiserver.handlers.request.call import Call, is_true
 from apiserver.registry.fieldmanager import default_manager, manager_causes
 from apiserver.registry.generic.context import Context, UserInfo
+from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.selectors import FieldSelector, LabelSelector, Selector
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.resource import Resource
 
 ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
 Match = Literal["", "Exact", "NotOlderThan"]

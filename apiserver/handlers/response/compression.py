@@ -11,15 +11,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from aiohttp import web
 from isal import isal_zlib
 
 from apiserver.apis.bounded import Bounded
 from apiserver.handlers.request.timebudget import TURNS
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 THRESHOLD = 128 * 1024
 """The bytes above which an answer is compressed (APIResponseCompression of k8s.io/apiserver)."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from aiohttp import web
 
 from apiserver.apis.status import MODIFIED, ApiError, conflict, expired, internal, service_unavailable
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.negotiation import Form, negotiate
 from apiserver.handlers.response.respond import respond
 from storage.base import Compacted, Conflict, Full, FutureRevision, StorageError, TooLarge, Unavailable
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from apiserver.handlers.request.call import Call
 
 FULL_SECONDS = 5
 """The seconds after which compaction may have made room in a full storage."""

@@ -8,21 +8,19 @@ segments (compression) are cached.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
 
+from apiserver.handlers.request.call import Call
+from apiserver.handlers.request.negotiation import Form
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response import metadata, table
 from apiserver.handlers.response.compression import GZIPPED, THRESHOLD, Segments, wants_gzip
 from apiserver.handlers.response.respond import headers, respond_bytes
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
-    from apiserver.handlers.request.negotiation import Form
-    from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.resource import Resource
 
 CHUNK = 256 * 1024
 """The bytes above which bodies are sent in pieces of about this size.

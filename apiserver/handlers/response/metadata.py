@@ -3,14 +3,10 @@ informers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.apis.status import ApiError
 from apiserver.handlers.response import rows
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.resource import Resource
 
 
 def partial(resource: Resource, entry: Entry, version: str) -> bytes:

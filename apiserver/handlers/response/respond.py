@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import yaml
 from aiohttp import web
 
+from apiserver.handlers.request.call import Call
 from apiserver.handlers.request.negotiation import YAML, Form
 from apiserver.handlers.request.yamlloader import resolve_scalars
 from apiserver.handlers.response import metadata, table
 from apiserver.handlers.response.compression import GZIPPED, THRESHOLD, gzipped, wants_gzip
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import Call
-    from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.resource import Resource
 
 BLOCK, PLAIN = 500, 256 * 1024
 """The numbers of values and of bytes up to which YAML is written in block style, at about 50 µs a

@@ -8,15 +8,13 @@ between \\x01 bytes, which JSON always escapes, and are rendered as ages for eac
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.handlers.response.age import FOREVER, aging
+from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.resource import Column, Resource
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
 
 MARK = b"\x01"
 """The mark around a time that is rendered as an age. JSON escapes it."""

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response import metadata
 from apiserver.handlers.response.rows import Ages, RowCache, columns, row_of
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.resource import Resource
 
 STEP = 100
 """The number of rows to create before other requests get their turn."""

@@ -10,14 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from apiserver.registry.generic.entry import Entry
 from storage.base import Compacted, Unavailable
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
-    from storage.collection import Change, Collection
-    from storage.ring import Subscription
+from storage.collection import Change, Collection
+from storage.ring import Subscription
 
 log = logging.getLogger(__name__)
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 import orjson
 
+from apiserver.apis.status import ApiError
+from apiserver.handlers.request.negotiation import Form
 from apiserver.handlers.response import metadata, table
 from apiserver.registry.generic.entry import Entry
-
-if TYPE_CHECKING:
-    from apiserver.apis.status import ApiError
-    from apiserver.handlers.request.negotiation import Form
-    from apiserver.registry.generic.resource import Resource
-    from apiserver.registry.generic.selectors import Selector
-    from storage.collection import Change
+from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.selectors import Selector
+from storage.collection import Change
 
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 

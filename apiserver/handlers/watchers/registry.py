@@ -6,13 +6,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+from apiserver.handlers.request.call import RequestInfo
 from apiserver.handlers.timings import Timings
 from apiserver.handlers.watchers.unreadbytes import UnreadBytes
-
-if TYPE_CHECKING:
-    from apiserver.handlers.request.call import RequestInfo
 
 
 class Watches:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.host import adopted_consumer, is_open_to, reserved_for, uid_of_view, unavailable_reason
 from apiserver.apis.hostconditions import HEALTHY
@@ -23,13 +23,10 @@ from apiserver.registry.claims.namespaces import Namespaces, NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
 from apiserver.registry.generic.bounds import check_together
 from apiserver.registry.generic.context import Context, UserInfo
+from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.registry import ATTEMPTS, Registry, same
 from storage.base import Check, Conflict, Delete, Operation
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
-
 
 AT_ONCE = 32
 """The number of views of one host that are encoded and written together.

@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.workload import binding_state
+from apiserver.registry.claims.claims import Claims
 from apiserver.registry.generic.seat import leave_seat
-
-if TYPE_CHECKING:
-    from apiserver.registry.claims.claims import Claims
 
 SECONDS = 2.0
 """The seconds for which a claim waits for the source's confirmation, and again for its release if

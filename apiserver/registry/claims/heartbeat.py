@@ -10,15 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
 from apiserver.registry.generic.metadata import now
-from storage.base import Conflict, KeyValue, Priority, Put, StorageError
-
-if TYPE_CHECKING:
-    from storage.base import Store
+from storage.base import Conflict, KeyValue, Priority, Put, StorageError, Store
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.quantity import parse_quantity
-
-if TYPE_CHECKING:
-    from apiserver.registry.claims.claims import Claims
-    from apiserver.registry.generic.entry import Entry
+from apiserver.registry.claims.claims import Claims
+from apiserver.registry.generic.entry import Entry
 
 HOSTS, CPU, MEMORY = "hosts", "cpu", "memory"
 RESOURCES = (HOSTS, CPU, MEMORY)

@@ -6,14 +6,12 @@ Its fields get no owner, and no field is removed."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.registry.fieldmanager.errors import ApplyRefused, SchemaMismatch
 from apiserver.registry.fieldmanager.merge import merge
+from apiserver.registry.fieldmanager.schema import Type
 from apiserver.registry.fieldmanager.typed import validate
-
-if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.schema import Type
 
 
 def configured(schema: Type, live: dict[str, Any], configuration: dict[str, Any]) -> dict[str, Any]:

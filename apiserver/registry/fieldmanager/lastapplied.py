@@ -9,16 +9,14 @@ annotation is kept up to date, so that a client may return to client-side apply
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.registry.fieldmanager.compare import compare
 from apiserver.registry.fieldmanager.elements import whole_numbers
 from apiserver.registry.fieldmanager.errors import SchemaMismatch
 from apiserver.registry.fieldmanager.fieldset import EMPTY, FieldSet
+from apiserver.registry.fieldmanager.schema import Type
 from apiserver.registry.fieldmanager.typed import to_field_set, validate
-
-if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.schema import Type
 
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL = "kubectl"

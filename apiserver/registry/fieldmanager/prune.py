@@ -9,13 +9,11 @@ null: where the schema allows no null, kube-apiserver refuses the result.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.registry.fieldmanager.fieldset import FieldSet
+from apiserver.registry.fieldmanager.schema import Type
 from apiserver.registry.fieldmanager.typed import named_fields, remove_items, to_field_set
-
-if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.fieldset import FieldSet
-    from apiserver.registry.fieldmanager.schema import Type
 
 
 def prune(type_: Type, merged: dict[str, Any], last: FieldSet, current: FieldSet, others: Iterable[FieldSet]) -> dict[str, Any]:

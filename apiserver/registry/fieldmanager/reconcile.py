@@ -6,12 +6,8 @@ opposite case, or for fields without a schema (structured-merge-diff's typed/rec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.registry.fieldmanager.fieldset import FieldSet, Tree
-
-if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.schema import MapType, Type
+from apiserver.registry.fieldmanager.schema import MapType, Type
 
 
 def reconcile(type_: Type, fields: FieldSet) -> FieldSet:

@@ -4,11 +4,10 @@ Rules, webhooks and quotas decide by these attributes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.context import Context
+from apiserver.registry.generic.resource import Resource
 
 
 class Attributes(NamedTuple):

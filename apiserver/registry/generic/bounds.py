@@ -9,16 +9,14 @@ on and released. A stored object may always shrink, and be marked as deleted.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import ApiError, cause, too_large, too_many_values
 from apiserver.registry.generic.counting import STORED, exceeds
+from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.validation import refuse
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.resource import Resource
-    from storage.base import Operation
+from storage.base import Operation
 
 SIZE = 1024 * 1024
 """The largest size in bytes of an object that clients write. Each object is kept in several

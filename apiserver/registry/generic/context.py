@@ -6,12 +6,10 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from apiserver.apis.status import ApiError
-
-if TYPE_CHECKING:
-    from storage.base import Operation
+from storage.base import Operation
 
 LARGE = 32 * 1024
 """The size in bytes above which a stored object takes long to handle."""

@@ -7,14 +7,13 @@ are derived. So the cost of a page depends on the page, not on the length of the
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 from apiserver.registry.generic.entry import Entry
 from storage.collection import Change, Collection
 from storage.ring import Subscription
 
-if TYPE_CHECKING:
-    Derive = Callable[[Entry], Entry | None]
+Derive = Callable[[Entry], Entry | None]
 
 
 class DerivedCollection(Collection[Entry]):

@@ -9,14 +9,12 @@ them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from apiserver.apis.bounded import Bounded
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.resource import Resource
+from apiserver.registry.generic.resource import Resource
 
 RECENT_WRITES = 16 * 1024 * 1024
 """The largest number of bytes of the recent writes of one kind."""

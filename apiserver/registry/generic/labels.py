@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.selectors import LabelSelector, Requirement
-    from storage.collection import Collection
+from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.selectors import LabelSelector, Requirement
+from storage.collection import Collection
 
 INDEX = "labels"
 

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
@@ -23,12 +23,10 @@ from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
 from apiserver.apis.uid import new_uid
 from apiserver.apis.wording import TYPES, sentence
+from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.selectors import NAME, VALUE
 from apiserver.registry.generic.sharing import changed, sharing
 from apiserver.registry.generic.validation import refuse
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.resource import Resource
 
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion")
 """The fields that the system sets. A client's values are overwritten."""

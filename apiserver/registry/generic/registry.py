@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from apiserver.apis.status import (
     ApiError,
@@ -22,19 +22,17 @@ from apiserver.apis.status import (
 )
 from apiserver.registry.generic import bounds, labels, metadata
 from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.context import Context, DeleteOptions
 from apiserver.registry.generic.entry import Entry, EntryParts, RecentWrites, decoder, encode_stored, unversioned
 from apiserver.registry.generic.metadata import now
+from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.sharing import sharing
 from apiserver.registry.generic.strategy import Admission, AdmitEverything, Strategy
 from apiserver.registry.generic.tracking import Tracking, settled, with_fields
 from apiserver.registry.generic.validation import normalize, refuse
 from storage.base import Conflict, Delete, Priority, Put
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context, DeleteOptions
-    from apiserver.registry.generic.resource import Resource
-    from storage.cache import WatchCache
-    from storage.collection import Collection
+from storage.cache import WatchCache
+from storage.collection import Collection
 
 T = TypeVar("T")
 

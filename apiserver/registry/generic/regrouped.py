@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.apis.status import ApiError
+from apiserver.registry.generic.context import Context, DeleteOptions
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context, DeleteOptions
 
 
 class RegroupedRegistry(Registry):

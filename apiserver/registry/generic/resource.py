@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from apiserver.apis.base import Model
+from apiserver.apis.base import Model
 
 SCALE = "scale"
 """The subresource with the number of replicas, whose objects are autoscaling/v1 Scales."""

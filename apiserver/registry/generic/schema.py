@@ -7,11 +7,10 @@ too.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from apiserver.apis.base import Model
-    from apiserver.registry.generic.resource import Resource
+from apiserver.apis.base import Model
+from apiserver.registry.generic.resource import Resource
 
 API_VERSION = (
     "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the "

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from apiserver.registry.fieldmanager import EMPTY, FieldSet
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.context import Context
+from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.metadata import mark_deleted
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.attributes import Attributes
-    from apiserver.registry.generic.context import Context
-    from apiserver.registry.generic.entry import Entry
-    from storage.base import Operation
+from storage.base import Operation
 
 
 class Strategy:

@@ -8,8 +8,9 @@ of a write to it is not known earlier."""
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.apis.base import Model
 from apiserver.apis.status import ApiError, bad_request
 from apiserver.registry.fieldmanager import (
     EMPTY,
@@ -23,12 +24,9 @@ from apiserver.registry.fieldmanager import (
     keep_times,
     track_update,
 )
+from apiserver.registry.generic.context import Context
+from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.schema import model_schema
-
-if TYPE_CHECKING:
-    from apiserver.apis.base import Model
-    from apiserver.registry.generic.context import Context
-    from apiserver.registry.generic.resource import Resource
 
 RESET = {"": FieldSet.of(("f:status",)), "status": FieldSet.of(("f:metadata",), ("f:spec",))}
 """The fields that a request cannot change, by subresource."""

@@ -5,22 +5,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError, create_model
+from pydantic_core import ErrorDetails
 
 from apiserver.apis.base import Model
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import CAUSES, ApiError, cause, invalid
 from apiserver.apis.wording import field_path, kind_of, worded
 from apiserver.registry.generic.listtypes import duplicate_causes
+from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.schema import model_schema
 from apiserver.registry.generic.sharing import changed
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
-
-    from apiserver.registry.generic.resource import Resource
 
 _TEXTS = frozenset({"labels", "annotations", "finalizers"})
 """The metadata fields that consist of strings only, and so have one form only."""

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import service_unavailable
 from apiserver.authentication.ttlcache import ExpiringCache
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.filters.authorization import Decision
 from apiserver.flowcontrol.gate import Gate
+from apiserver.handlers.request.call import RequestInfo
+from apiserver.registry.generic.context import UserInfo
 from apiserver.server.delegation.reviews import ask, summary
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
-    from apiserver.handlers.request.call import RequestInfo
-    from apiserver.registry.generic.context import UserInfo
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ quotas."""
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
+
+from prometheus_client.registry import Collector
 
 from apiserver.admission.caller import HttpCaller
 from apiserver.admission.chain import AdmissionChain
@@ -23,21 +24,17 @@ from apiserver.admission.reinvocation import Mutators
 from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.admission.turns import Turns
 from apiserver.admission.validating import ValidatingWebhooks
+from apiserver.client.client import Client
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, Resource
+from apiserver.registry.claims.namespaces import Namespaces
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.resource import Resource as Served
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.server.delegation.policies import ManagementParams, Reviews, mutating_policies, validating_policies
 from apiserver.server.delegation.quotas import ManagementQuotas
 from apiserver.server.delegation.usedamounts import UsedAmounts
-
-if TYPE_CHECKING:
-    from prometheus_client.registry import Collector
-
-    from apiserver.client.client import Client
-    from apiserver.registry.claims.namespaces import Namespaces
-    from apiserver.registry.generic.attributes import Attributes
-    from apiserver.registry.generic.registry import Registry
-    from apiserver.registry.generic.resource import Resource as Served
 
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 GROUP = "admissionregistration.k8s.io"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.token import TokenAuthenticator
+from apiserver.client.client import Client
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, Resource
 from apiserver.filters.authentication import UnionAuthenticator
@@ -16,9 +17,6 @@ from apiserver.server.delegation.accessreview import AccessReviews
 from apiserver.server.delegation.namespaces import ManagementNamespaces
 from apiserver.server.delegation.tokenreview import TokenReviews
 from apiserver.server.delegation.trust import Trust
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)

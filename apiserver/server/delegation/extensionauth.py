@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from cryptography import x509
 
 from apiserver.authentication.requestheader import FrontProxy
 from apiserver.authentication.verification import load_bundle
-
-if TYPE_CHECKING:
-    from cryptography import x509
 
 NAMESPACE, NAME = "kube-system", "extension-apiserver-authentication"
 

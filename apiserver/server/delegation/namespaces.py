@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from apiserver.apis.status import service_unavailable
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)
 

@@ -6,20 +6,18 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.admission.policies.definitions import MUTATING, VALIDATING, Policies
 from apiserver.admission.policies.params import NoParams, Source
 from apiserver.cel.library.authorizer import Decision, Question
+from apiserver.client.client import Client
 from apiserver.client.clock import Backoff
 from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Resource
 from apiserver.registry.generic.context import SERVICE_ACCOUNT, UserInfo
 from apiserver.server.delegation.reviews import ask, summary
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)
 

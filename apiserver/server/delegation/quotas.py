@@ -4,15 +4,13 @@ writes."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable
 from apiserver.apis.bounded import Bounded, footprint
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 SECONDS = 5.0
 RECENT = 4 * 1024 * 1024

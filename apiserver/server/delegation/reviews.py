@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.client.client import Client
 from apiserver.client.clock import Backoff
 from apiserver.client.errors import ApiException, Unreachable
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 ATTEMPTS = 3
 FIRST_PAUSE = 0.2

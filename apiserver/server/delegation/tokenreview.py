@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.status import service_unavailable
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.registry.generic.context import UserInfo
 from apiserver.server.delegation.reviews import ask, summary
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 log = logging.getLogger(__name__)
 

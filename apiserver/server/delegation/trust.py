@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from cryptography import x509
 
 from apiserver.authentication.requestheader import FrontProxy, RequestHeaderAuthenticator
 from apiserver.authentication.verification import CertificateVerifier
 from apiserver.server.delegation.extensionauth import NAME, NAMESPACE, BadExtensionAuthentication, ExtensionAuthentication, parse
-
-if TYPE_CHECKING:
-    from cryptography import x509
-
-    from apiserver.server.tls import ServerTls
+from apiserver.server.tls import ServerTls
 
 log = logging.getLogger(__name__)
 

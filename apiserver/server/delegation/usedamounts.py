@@ -9,17 +9,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.admission.amounts import limits, used_of
 from apiserver.admission.resourcequota import QuotaConflict, Quotas, QuotaUnavailable
+from apiserver.client.informer import Informer
 from apiserver.client.objects import key_of, namespace_of
+from apiserver.registry.claims.claims import Claims
 from apiserver.registry.claims.usage import of_namespace
 from storage.base import StorageError
-
-if TYPE_CHECKING:
-    from apiserver.client.informer import Informer
-    from apiserver.registry.claims.claims import Claims
 
 log = logging.getLogger(__name__)
 

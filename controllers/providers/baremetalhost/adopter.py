@@ -9,11 +9,11 @@ was, before anything is deleted in the management cluster.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import host_name, view_uid
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.workload import RAN_PHASES
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
@@ -27,9 +27,6 @@ from controllers.providers.baremetalhost.hardware import class_identity, class_n
 from controllers.providers.baremetalhost.refusals import REFUSALS
 from controllers.resumable import Blocked, Reporter, until
 from controllers.secrets import is_clusters_own
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 
 class Obstacle(Exception):

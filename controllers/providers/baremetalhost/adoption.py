@@ -10,7 +10,6 @@ first-boot secrets and its cleaning mode. So the host can be given back as it wa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -18,10 +17,8 @@ from apiserver.apis.host import WORKLOAD_FIELDS, adopted_consumer
 from apiserver.apis.names import ADOPTS, FIRST_BOOT, GROUP, IMAGE_AUTH, VERSION
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.identity import Identity
 from controllers.providers.baremetalhost.record import without_auth
-
-if TYPE_CHECKING:
-    from controllers.providers.baremetalhost.identity import Identity
 
 KEPT = ("image", "customDeploy", *FIRST_BOOT, "automatedCleaningMode")
 """The fields of an adopted host's spec that stay as its owner wrote them, while the adopted system

@@ -7,12 +7,9 @@ messages may contain the owner's data.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from apiserver.apis.hostconditions import HEALTHY, MANAGEABLE, PROVISIONED, READY, REASONS, TYPES, failed_attempts
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
+from apiserver.client.objects import Object
 
 OTHER_REASON = "Other"
 """The reason that replaces every reason that is not listed."""

@@ -5,16 +5,13 @@ The names of the copies are deterministic, so no state is kept."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from apiserver.client.client import Client
 from apiserver.client.errors import ignore_not_found
 from apiserver.client.objects import Object, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.data import secret_object
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 
 class SecretCopies:

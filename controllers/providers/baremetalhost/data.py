@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from apiserver.apis.names import IMAGE_AUTH
 from apiserver.apis.workload import named_secrets
+from apiserver.client.objects import Object
 from controllers.providers.baremetalhost import names
+from controllers.providers.base import ApplyRequest
 from controllers.providers.firstboot import first_boot
 from controllers.providers.imageauth import CONFIG_KEY, image_auth
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.base import ApplyRequest
 
 
 def copies(request: ApplyRequest) -> dict[str, dict[str, bytes]]:

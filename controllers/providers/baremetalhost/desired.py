@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.apis.metal3 import IMAGE_FIELDS
 from apiserver.apis.names import FIRST_BOOT, IMAGE_AUTH
+from apiserver.apis.workloadclass import CleaningPolicy
 from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import KEPT, ended, resumed, runs_adopted
-
-if TYPE_CHECKING:
-    from apiserver.apis.workloadclass import CleaningPolicy
 
 DEPLOYED = ("image", "customDeploy")
 """The fields of spec that say what runs on a host."""

@@ -9,15 +9,12 @@ used.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, key_of, uid_of
 from controllers.providers.baremetalhost.names import HARDWARE_DATA
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 KEPT = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
 """The metadata fields that the informer keeps."""

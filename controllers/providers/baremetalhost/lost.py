@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -21,12 +20,9 @@ from controllers import kinds
 from controllers.classaccess import names_namespace, not_allowed, retain_refused
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import DEPLOYED
+from controllers.providers.baremetalhost.identity import Identity
 from controllers.providers.baremetalhost.record import read_record, without_auth
 from controllers.providers.baremetalhost.report import consumer_of
-
-if TYPE_CHECKING:
-    from controllers.providers.baremetalhost.identity import Identity
-
 
 _FREE = (
     "when nothing on the real host is needed any more, clear its spec.image, spec.customDeploy and spec.consumerRef, which wipes it and "

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.apis.hostconditions import failed_attempts
 from apiserver.apis.metal3 import EMPTYING_STATES
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
+from apiserver.client.objects import Object
 
 _OWNER = "the hardware's owner has to look at it: "
 ERRORS = {

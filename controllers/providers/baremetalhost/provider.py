@@ -5,12 +5,13 @@ The Baremetal Operator controls these hosts."""
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from apiserver.apis.base import DNSLabel
+from apiserver.client.client import Client
 from apiserver.client.objects import Object, Resource, annotations_of, labels_of, name_of, namespace_of, uid_of
+from controllers import adoption
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adopter import Adopter
 from controllers.providers.baremetalhost.adoption import handed_back_by, may_adopt
@@ -30,12 +31,8 @@ from controllers.providers.baremetalhost.recovery import Recoverer
 from controllers.providers.baremetalhost.report import availability, consumer_of, is_empty, leftovers, provider_host, stalled
 from controllers.providers.baremetalhost.sourceerrors import explain
 from controllers.providers.base import ApplyRequest, Outcome, ProviderContext, ProviderError, ProviderHost, Released
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
-    from controllers import adoption
-    from controllers.recovery import Options, Summary
-    from controllers.resumable import Reporter
+from controllers.recovery import Options, Summary
+from controllers.resumable import Reporter
 
 
 class Parameters(DriverParameters):

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import host_name
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, annotations_of, labels_of, name_of, namespace_of, uid_of
 from apiserver.client.text import printable
@@ -21,9 +21,6 @@ from controllers.providers.baremetalhost.hardware import class_identity, class_n
 from controllers.providers.baremetalhost.refusals import REFUSALS
 from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked, Reporter, until
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 PROVISIONER = "metal3.io/baremetalhost"
 AGENT = "metal3-workloads-recover"

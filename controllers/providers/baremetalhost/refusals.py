@@ -6,13 +6,9 @@ for the owner. Tenants read which of their own fields were refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object
 from controllers.providers.baremetalhost import names
-
-if TYPE_CHECKING:
-    from apiserver.client.errors import ApiException
-    from apiserver.client.objects import Object
 
 DENIED = "denied the request"
 REFUSALS = (400, 403, 413, 422)

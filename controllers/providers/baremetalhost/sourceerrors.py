@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from controllers.providers.base import ProviderError
 from controllers.providers.clustererrors import cluster_problem
-
-if TYPE_CHECKING:
-    from controllers.providers.base import ProviderError
 
 
 def explain(error: Exception, namespace: str | None) -> ProviderError:

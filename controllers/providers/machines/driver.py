@@ -9,17 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+from apiserver.client.objects import Object
+from controllers.providers.base import ApplyRequest, Outcome, ProviderError
+from controllers.providers.machines.flavors import Flavor, Slot
+from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import Instance
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.base import ApplyRequest, Outcome, ProviderError
-    from controllers.providers.machines.flavors import Flavor, Slot
-    from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.refusals import Refusal
-    from controllers.providers.machines.steps import DesiredState
+from controllers.providers.machines.refusals import Refusal
+from controllers.providers.machines.steps import DesiredState
 
 AnyInstance = TypeVar("AnyInstance", bound=Instance)
 

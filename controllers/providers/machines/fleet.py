@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.client.objects import Object
+from controllers.providers.base import Consumer, ProviderHost
 from controllers.providers.machines.flavors import Flavor, Machine, Offers, Slot, SlotRequeuer, machine_status, slot_uid, synthetic_host
 from controllers.providers.machines.instance import SLOT_UID, Instance, oldest, slot_of
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.base import Consumer, ProviderHost
 
 
 class Fleet:

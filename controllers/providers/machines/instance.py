@@ -6,18 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from pydantic import ValidationError
 
 from apiserver.apis.names import GROUP, MANAGEMENT, QUARANTINED, WORKLOAD_UID
+from apiserver.client.objects import Object
 from controllers.providers.base import ApplyRequest, Consumer
 from controllers.providers.machines import machineerrors
 from controllers.providers.machines.flavors import Flavor, Machine, Slot
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 OURS = f"{GROUP}/"
 SLOT_UID = f"{OURS}slot-uid"

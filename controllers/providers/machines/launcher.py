@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from controllers.providers.base import ApplyRequest, Outcome, ProviderError
+from controllers.providers.machines.driver import Driver
 from controllers.providers.machines.flavors import NOT_OFFERED, slot_named
+from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import REMOVING, Instance, newest_gone
-
-if TYPE_CHECKING:
-    from controllers.providers.machines.driver import Driver
-    from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.steps import DesiredState
+from controllers.providers.machines.steps import DesiredState
 
 MOST_ATTEMPTS = 10
 

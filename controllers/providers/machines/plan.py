@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.client.objects import Object
 from controllers.providers.base import ApplyRequest, Outcome, ProviderError
+from controllers.providers.machines.driver import Driver
 from controllers.providers.machines.flavors import was_provisioned
 from controllers.providers.machines.steps import DesiredState
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.machines.driver import Driver
 
 
 def plan_for(request: ApplyRequest, driver: Driver[Any]) -> tuple[DesiredState, Outcome]:

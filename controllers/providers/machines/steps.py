@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.client.objects import Object
 from controllers.providers.machines.flavors import REBOOT, held_off
 from controllers.providers.machines.instance import REBOOTED, REMOVING, Instance
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 
 @dataclass(frozen=True, slots=True)

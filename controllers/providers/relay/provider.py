@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -19,15 +19,13 @@ from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
 from controllers import kinds
+from controllers.providers.baremetalhost.desired import Desired
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.report import availability, host_status, provider_host
 from controllers.providers.base import ApplyRequest, Outcome, ProviderError, ProviderHost, Released
 from controllers.providers.relay.claimstate import claim_state, handing_back_patch, held_claim
 from controllers.providers.relay.loops import RELAYED, hosts_behind, is_loop
 from controllers.providers.relay.sourceerrors import explain, loop
-
-if TYPE_CHECKING:
-    from controllers.providers.baremetalhost.desired import Desired
 
 
 class Parameters(DriverParameters):

@@ -3,16 +3,12 @@ metal3.io/cloud."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from controllers.providers.base import ProviderContext
+from controllers.providers.machines.cloud.driver import CloudDriver
 from controllers.providers.machines.cloud.ec2 import EC2
 from controllers.providers.machines.cloud.openstack import OpenStack
 from controllers.providers.machines.cloud.parameters import CloudFlavor, Parameters
 from controllers.providers.machines.provider import MachineProvider
-
-if TYPE_CHECKING:
-    from controllers.providers.base import ProviderContext
-    from controllers.providers.machines.cloud.driver import CloudDriver
 
 DRIVERS: dict[str, type[EC2 | OpenStack]] = {"ec2": EC2, "openstack": OpenStack}
 

@@ -9,26 +9,24 @@ import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import requests
 from libcloud.compute.base import Node, NodeDriver
 
 from apiserver.apis.names import QUARANTINED, WORKLOAD_UID
+from apiserver.client.objects import Object
+from controllers.providers.base import ApplyRequest
 from controllers.providers.machines.cloud import sourceerrors
+from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.images import MOST, image_id, user_data
+from controllers.providers.machines.cloud.parameters import CloudFlavor, Parameters
 from controllers.providers.machines.cloud.poller import Poller
 from controllers.providers.machines.driver import Content, Driver, Timings
 from controllers.providers.machines.flavors import Slot, slot_name
+from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import IMAGE, REBOOTED, Instance, record
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.base import ApplyRequest
-    from controllers.providers.machines.cloud.calls import Calls
-    from controllers.providers.machines.cloud.parameters import CloudFlavor, Parameters
-    from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.steps import DesiredState
+from controllers.providers.machines.steps import DesiredState
 
 TOKENS = uuid.UUID("0b9f3c55-9f0e-5a0c-8c0f-6d7b6a1f2c11")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from libcloud.compute.base import Node, NodeImage, NodeSize
@@ -14,11 +14,9 @@ from controllers.providers.machines.cloud import ec2errors
 from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.credentials import texts
 from controllers.providers.machines.cloud.driver import CloudDriver, node_of
+from controllers.providers.machines.cloud.parameters import Parameters
+from controllers.providers.machines.driver import Timings
 from controllers.providers.machines.instance import SLOT_UID, Instance
-
-if TYPE_CHECKING:
-    from controllers.providers.machines.cloud.parameters import Parameters
-    from controllers.providers.machines.driver import Timings
 
 KEYS = ("accessKey", "secretKey", "sessionToken")
 

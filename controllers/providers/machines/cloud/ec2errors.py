@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from libcloud.common.types import InvalidCredsError
 
 from controllers.providers.base import ProviderError
 from controllers.providers.machines.cloud import sourceerrors
-
-if TYPE_CHECKING:
-    from controllers.providers.machines.refusals import Refusal
+from controllers.providers.machines.refusals import Refusal
 
 QUOTA = {"InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "VolumeLimitExceeded", "AddressLimitExceeded"}
 NO_ROOM = {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientFreeAddressesInSubnet", "InsufficientCapacity"}

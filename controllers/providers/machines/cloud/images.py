@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import gzip
 import re
-from typing import TYPE_CHECKING
 
 import orjson
 
+from apiserver.client.objects import Object
 from controllers.providers.base import ApplyRequest, ProviderError
 from controllers.providers.firstboot import first_boot
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.machines.cloud.parameters import Parameters
+from controllers.providers.machines.cloud.parameters import Parameters
 
 MOST = 255
 """The most characters of a tag's value: 256 in EC2, 255 in OpenStack."""

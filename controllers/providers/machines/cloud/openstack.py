@@ -10,7 +10,7 @@ metadata of a server while an operation is in progress.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from libcloud.common.exceptions import BaseHTTPError
@@ -25,10 +25,8 @@ from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.credentials import texts
 from controllers.providers.machines.cloud.driver import CloudDriver, node_of
 from controllers.providers.machines.cloud.parameters import Parameters, is_safe
+from controllers.providers.machines.driver import Timings
 from controllers.providers.machines.instance import SLOT_UID, Instance
-
-if TYPE_CHECKING:
-    from controllers.providers.machines.driver import Timings
 
 APPLICATION = ("applicationCredentialId", "applicationCredentialSecret")
 PASSWORD = ("username", "password", "project")

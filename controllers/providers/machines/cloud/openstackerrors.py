@@ -4,15 +4,11 @@ The HTTP status decides and, where it is not specific enough, the text of Nova."
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from libcloud.common.types import InvalidCredsError
 
 from controllers.providers.base import ProviderError
 from controllers.providers.machines.cloud import sourceerrors
-
-if TYPE_CHECKING:
-    from controllers.providers.machines.refusals import Refusal
+from controllers.providers.machines.refusals import Refusal
 
 KEYS = "applicationCredentialId and applicationCredentialSecret; or username, password and project"
 

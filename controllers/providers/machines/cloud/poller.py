@@ -6,15 +6,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
 
 from apiserver.client.clock import Backoff
 from controllers.providers.base import ProviderError
 from controllers.providers.machines.driver import Follower, Timings
-
-if TYPE_CHECKING:
-    from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.instance import Instance
+from controllers.providers.machines.fleet import Fleet
+from controllers.providers.machines.instance import Instance
 
 
 class Poller(Follower):

@@ -4,12 +4,10 @@ A machine is never changed while a Workload has it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.quantity import parse_quantity
-
-if TYPE_CHECKING:
-    from controllers.providers.machines.flavors.model import Flavor
+from controllers.providers.machines.flavors.model import Flavor
 
 NOT_OF_THE_MACHINE = {"capacity", "labels", "name"}
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from apiserver.client.objects import Object
 from controllers.providers.base import Consumer, ProviderHost, Source
 from controllers.providers.machines.flavors.changes import differences
+from controllers.providers.machines.flavors.model import Flavor
 from controllers.providers.machines.flavors.slots import Slot, mac_address, slot_name, slot_uid
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
-    from controllers.providers.machines.flavors.model import Flavor
 
 ROOT_DISK = "/dev/vda"
 

@@ -5,10 +5,8 @@ The source is read again only after a change, or after TTL seconds."""
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from controllers.providers.base import ApplyRequest, Outcome
+from controllers.providers.base import ApplyRequest, Outcome
 
 TTL = 600.0
 """The seconds after which everything is read again although nothing has changed."""

@@ -6,12 +6,8 @@ that held its data. So a machine is created again only if nothing ever ran on it
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from apiserver.client.objects import Object
 from controllers.runtime.conditions import is_true
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 PROVISIONED = ("Running", "Stopped", "Lost")
 

@@ -5,16 +5,13 @@ Every write to a machine states the version that the decision was based on."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException, ignore_not_found
 from apiserver.client.objects import Object, Resource, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.providers.machines.kubevirt import names
 from controllers.providers.machines.kubevirt.manifest import secret_object
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
 
 
 class MachineCluster:

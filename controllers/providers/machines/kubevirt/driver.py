@@ -6,28 +6,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, name_of, uid_of
 from controllers.providers.base import ApplyRequest, Outcome, ProviderError
 from controllers.providers.machines.driver import Content, Driver, Timings
 from controllers.providers.machines.flavors import REPLACING, Flavor, Slot
+from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import REBOOTED
 from controllers.providers.machines.kubevirt import manifest, names
 from controllers.providers.machines.kubevirt.cluster import MachineCluster
 from controllers.providers.machines.kubevirt.images import RootDisk, root_disk
+from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
 from controllers.providers.machines.kubevirt.report import VirtualMachine
 from controllers.providers.machines.kubevirt.seed import Seed, seed
 from controllers.providers.machines.kubevirt.sourceerrors import explain, refusal
 from controllers.providers.machines.kubevirt.watcher import Watcher
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
-    from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
-    from controllers.providers.machines.refusals import Refusal
-    from controllers.providers.machines.steps import DesiredState
+from controllers.providers.machines.refusals import Refusal
+from controllers.providers.machines.steps import DesiredState
 
 
 @dataclass(frozen=True, slots=True)

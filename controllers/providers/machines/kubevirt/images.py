@@ -15,15 +15,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import orjson
 
 from apiserver.apis.metal3 import IMAGE_FIELDS
+from apiserver.client.objects import Object
 from controllers.providers.base import ProviderError
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 BY_LENGTH = {32: "md5", 64: "sha256", 128: "sha512"}
 

@@ -11,21 +11,19 @@ import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.apis.base import DNS_LABEL
 from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
+from controllers.providers.base import ApplyRequest
 from controllers.providers.machines.flavors import Slot, mac_address
 from controllers.providers.machines.instance import record
 from controllers.providers.machines.kubevirt import names
 from controllers.providers.machines.kubevirt.images import RootDisk, image_digest
+from controllers.providers.machines.kubevirt.parameters import MachineFlavor, MachineNIC, Parameters
 from controllers.providers.machines.kubevirt.seed import DISK as SEED_DISK
-
-if TYPE_CHECKING:
-    from controllers.providers.base import ApplyRequest
-    from controllers.providers.machines.kubevirt.parameters import MachineFlavor, MachineNIC, Parameters
 
 ROOT_DISK = "root"
 NO_DISK = "none"

@@ -7,14 +7,10 @@ the uid of the instance that was ended by a reboot which is still requested.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.apis.names import QUARANTINED, WORKLOAD_UID
 from apiserver.client.objects import Resource
+from controllers.providers.machines.flavors import Slot
 from controllers.providers.machines.instance import BOOTED, IMAGE, REMOVING, SLOT_UID
-
-if TYPE_CHECKING:
-    from controllers.providers.machines.flavors import Slot
 
 __all__ = [
     "BOOTED",

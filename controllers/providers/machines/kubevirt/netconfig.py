@@ -6,12 +6,10 @@ passed unchanged. Link types other than Ethernet, bonds and VLANs are not suppor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from apiserver.client.objects import Object
 from controllers.runtime.boundedyaml import load
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 OPENSTACK = {"links", "networks", "services"}
 BOND_PARAMETERS = {"bond_mode": "bond-mode", "bond_xmit_hash_policy": "xmit_hash_policy", "bond_miimon": "bond-miimon"}

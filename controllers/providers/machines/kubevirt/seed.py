@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import orjson
 
+from apiserver.client.objects import Object
 from controllers.providers.base import ApplyRequest, ProviderError
 from controllers.providers.firstboot import first_boot
 from controllers.providers.machines.kubevirt import names
 from controllers.providers.machines.kubevirt.netconfig import network_config
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 DISK = "firstboot"
 MOST_VALUES = 50_000

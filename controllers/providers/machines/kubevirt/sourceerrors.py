@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from apiserver.client.errors import ApiException, describe
+from controllers.providers.base import ProviderError
 from controllers.providers.clustererrors import cluster_problem
 from controllers.providers.machines.refusals import Refusal, machine_refused, quota_exceeded
-
-if TYPE_CHECKING:
-    from controllers.providers.base import ProviderError
 
 RIGHTS = (
     "get, list, watch, create, patch, delete of virtualmachines.kubevirt.io and secrets; get, list, watch, delete of "

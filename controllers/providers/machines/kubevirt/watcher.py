@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from apiserver.client.client import Client
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, key_of, labels_of
 from controllers.providers.base import ProviderError
 from controllers.providers.machines.driver import Follower
+from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.kubevirt import names
 from controllers.providers.machines.kubevirt.report import VirtualMachine
 from controllers.providers.machines.kubevirt.sourceerrors import explain
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
-    from controllers.providers.machines.fleet import Fleet
 
 
 class Watcher(Follower):
