@@ -10,18 +10,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from apiserver.client.client import Client
 from apiserver.client.informer import Informer
+from apiserver.client.objects import Object
 from controllers import kinds
 from controllers.usage import holder, seconds
-
-if TYPE_CHECKING:
-    from apiserver.client.client import Client
-    from apiserver.client.objects import Object
 
 SERIES = 5000
 """The most series of a counter: namespaces with their classes and sizes of hosts."""

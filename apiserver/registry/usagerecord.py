@@ -11,18 +11,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from apiserver.apis.usagerecord import UsageRecord
 from apiserver.apis.workload import GROUP, VERSION
 from apiserver.registry.claims import metering
+from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from storage.base import Check, Conflict, Delete, Full, Operation
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.entry import Entry
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 log = logging.getLogger(__name__)
 

@@ -10,18 +10,16 @@ import time
 from collections import Counter
 from datetime import UTC, datetime
 from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError
+from apiserver.client.objects import Object
 from apiserver.client.text import printable
 from controllers import kinds
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, screen, table
 from controllers.usage import Report, report, stamp
-
-if TYPE_CHECKING:
-    from apiserver.client.objects import Object
 
 _COLUMNS = {"namespace": "TENANT", "namespaceUID": "UID", "className": "CLASS", "size": "SIZE", "hosts": "HOSTS"}
 _COLUMNS |= {"allocatedSeconds": "ALLOCATED SECONDS", "poweredOnSeconds": "POWERED-ON SECONDS"}

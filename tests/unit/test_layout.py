@@ -83,10 +83,3 @@ def test_a_test_has_its_modules_place_and_name() -> None:
     modules = {path: ROOT / path.parent / path.name.removeprefix("test_") for path in tests if path.parts[0] != "docs"}
     astray = {path.as_posix() for path, module in modules.items() if not is_module(module)}
     assert astray - SCENARIOS == set(), "name each after its module, or list it in SCENARIOS"
-
-
-def test_only_the_client_of_etcd_is_guarded_from_being_loaded() -> None:
-    """Of what annotations name, it alone is large and left unloaded by commands (ADR 76)."""
-    modules = [path for root in ("apiserver", "controllers", "storage", "hack") for path in (ROOT / root).rglob("*.py")]
-    guarding = {path.relative_to(ROOT).as_posix() for path in modules if "TYPE_CHECKING" in path.read_text()}
-    assert guarding == {"apiserver/cli/storage.py"}, "import it as any other module"

@@ -14,17 +14,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 
 from apiserver.apis.quantity import MI, human
 from apiserver.apis.uid import new_uid
+from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import lookup
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.registry import Registry
-    from storage.base import Operation
+from storage.base import Operation
 
 BYTES = 64 * 1024
 """The most bytes of a record's intervals. In a commit of etcd, there is room for them beside the
