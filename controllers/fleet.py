@@ -115,9 +115,9 @@ def _trouble(workload: Object) -> Row | None:
 
 _UNTOLD = {"status": "False", "reason": "NotReported", "message": "nothing is reported yet: the controllers may be away"}
 SET = "workloadset/"
-"""What comes before the name of a set where a Workload's name could be."""
+"""The prefix of a set's name in places where a Workload's name is possible."""
 _OF_MEMBERS = ("MemberNotReady", "Updating")
-"""The reasons of a set that repeat what a member says."""
+"""The reasons of a set that repeat the reason of a member."""
 _ORDINARY = ("Deprovisioning", "PowerChanging", "PoweredOff", "Provisioning", "Releasing")
 """The reasons of a Workload that is not ready and needs no attention."""
 
@@ -141,7 +141,9 @@ def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
 
 
 def gang_row(workload: Object, others: Iterable[Object]) -> Row | None:
-    """Return how the Workload's gang stands among the Workloads of its namespace, None without one."""
+    """Return the numbers of members and hosts of the Workload's gang, or None if it has no gang.
+
+    `others` are the Workloads of its namespace."""
     name = (workload["spec"].get("gang") or {}).get("name")
     if name is None:
         return None
@@ -150,7 +152,7 @@ def gang_row(workload: Object, others: Iterable[Object]) -> Row | None:
 
 
 def why_set(set_: Object, workloads: Iterable[Object]) -> Row:
-    """Return why the set is as it is, with its members: those that are not ready first."""
+    """Return the reason for the set's state, and its members: those that are not ready first."""
     conditions = (set_.get("status") or {}).get("conditions")
     told = find_condition(conditions, STALLED) or find_condition(conditions, "Ready") or {}
     found: Row = {

@@ -38,7 +38,8 @@ LEASE_STATES = ("running", "ending", "ended")
 PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0, 14400.0)
 NOT_SERVED = (403, 404)
-"""The answers for a kind that the account may not read, or that a server of an earlier version lacks."""
+"""The answers for a kind that the account may not read, or that a server of an earlier version
+lacks."""
 UNSCHEDULED = "Unscheduled"
 """The reason of a Workload that the scheduler has not looked at yet."""
 REASONS = 32
@@ -53,7 +54,7 @@ class FleetMetrics(Collector):
 
     Process every change of an object by the method of its kind. `known(name)` returns whether a
     WorkloadClass exists. `clock` returns the seconds since the epoch. `default()` returns the
-    default class, `follows_sets()` whether the server lets WorkloadSets be read."""
+    default class, `follows_sets()` returns whether the server allows reading WorkloadSets."""
 
     def __init__(
         self,
@@ -136,7 +137,8 @@ class FleetMetrics(Collector):
             yield from metric.collect()
 
     def _collect_sets(self) -> Iterator[Metric]:
-        """Return the metrics of sets. One that names no class counts for the present default class."""
+        """Return the metrics of sets. A set that names no class counts for the present default
+        class."""
         names = ("class", "state")
         found = self._default()
         default = name_of(found) if found is not None else ""
@@ -218,7 +220,8 @@ def follow(cluster: Cluster) -> FleetMetrics:
 
 
 def _is_followed(informer: Informer) -> bool:
-    """Return whether the server lets the kind be read. One that does not answer has other alerts."""
+    """Return whether the server allows reading the kind. Other alerts report a server that does not
+    answer."""
     error = informer.last_error
     return not (isinstance(error, ApiException) and error.status in NOT_SERVED)
 
@@ -269,9 +272,9 @@ def _members(set_: Object | None) -> dict[tuple[str, str], int]:
 
 
 def _lease_key(workload: Object | None) -> tuple[str, str] | None:
-    """Return the class and the state of a Workload's lease, None without one.
+    """Return the class and the state of a Workload's lease, None without a lease.
 
-    A lease has ended while the Workload is still to be deleted."""
+    The state is `ended` from the end of the lease until the Workload is deleted."""
     if workload is None or not (workload.get("status") or {}).get("lease") or deleting(workload):
         return None
     ending = is_true(workload["status"].get("conditions"), EXPIRING)
@@ -314,7 +317,8 @@ def _move(counts: Counts[tuple[str, str]], before: tuple[str, str] | None, after
 
 
 def _add(counts: Counts[tuple[str, str]], numbers: Mapping[tuple[str, str], int], sign: int) -> None:
-    """Add numbers to the counts, which keep none that is 0: tenants may name classes at will."""
+    """Add numbers to the counts, and drop counts that become 0: a tenant may name any number of
+    classes."""
     for key, number in numbers.items():
         counts[key] += sign * number
         if not counts[key]:

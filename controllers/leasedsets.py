@@ -1,7 +1,9 @@
-"""Say and read that the leases of a WorkloadSet have ended, so that it gives its machines back.
+"""Write and read the condition LeaseEnded of WorkloadSets, which keeps a set from creating members
+again whose leases have ended.
 
-A set would create a member again at once whose lease has ended. So the end is written to the set
-before the member is deleted. From then on the set creates no members, until its owner changes it.
+Otherwise, a set would replace such a member at once, and never give its machine back. The condition
+is written to the set before the member is deleted. From then on, the set creates no members until
+its spec changes.
 """
 
 from __future__ import annotations
@@ -17,16 +19,17 @@ LEASE_ENDED = "LeaseEnded"
 
 
 def leases_ended(set_: Object) -> Object | None:
-    """Return the condition by which the set creates no members, or None.
+    """Return the condition LeaseEnded if it keeps the set from creating members, else None.
 
-    A change of the set's spec asks for machines again."""
+    It does so until the set's spec changes: then its generation differs from the condition's."""
     found = find_condition((set_.get("status") or {}).get("conditions"), LEASE_ENDED)
     current = found is not None and found.get("observedGeneration") == set_["metadata"].get("generation")
     return found if current else None
 
 
 async def end_leases(cluster: Cluster, member: Object) -> None:
-    """Tell the set that controls the Workload, if one does, that the Workload's lease has ended."""
+    """Write LeaseEnded to the set that controls the Workload whose lease has ended, if a set
+    does."""
     owner = controlling_set(member)
     set_ = await cluster.client.find(kinds.SETS, owner["name"], namespace_of(member)) if owner is not None else None
     if owner is None or set_ is None or uid_of(set_) != owner["uid"] or leases_ended(set_) is not None:

@@ -182,16 +182,17 @@ class Mover:
         self._reporter.say(f"{name}: moved; it keeps {host['name']} here for the one there")
 
     async def _allowed(self, class_name: str, seconds: int | None) -> int | None:
-        """Return the seconds of a lease, or the most that the class in the target allows."""
+        """Return the seconds of a lease, but at most the maximum of the class in the target."""
         class_ = await self._target.find(kinds.CLASSES, class_name) if seconds is not None else None
         most = (((class_ or {}).get("spec") or {}).get("lease") or {}).get("maxDurationSeconds")
         return seconds if seconds is None or most is None else min(seconds, most)
 
     async def _lease_ended(self, workload: Object) -> bool:
-        """End the lease here: its successor has one that ends at the same time.
+        """Remove the Workload's lease in the source: its successor has one that ends at the same
+        time.
 
         Returns False if the Workload changed meanwhile. Tenants may not write a status, so the
-        owner's lease stays when they move their Workloads."""
+        lease in the source stays when they move their Workloads."""
         name = name_of(workload)
         current = await self._source.get(kinds.WORKLOADS, name, self._namespace)
         if uid_of(current) != uid_of(workload) or "lease" not in (current.get("status") or {}):

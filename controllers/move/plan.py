@@ -32,7 +32,8 @@ PIN = "moving"
 """The host to which a held successor is pinned. It does not exist."""
 
 SHORT = 600
-"""The seconds that must be left of a lease, so that a machine does not change hands while it ends."""
+"""The seconds that must be left of a lease before a move, so that the lease does not end during the
+move."""
 
 CLUSTER_API = "cluster.x-k8s.io"
 
@@ -88,9 +89,9 @@ def lease_left(workload: Object, now: float) -> int | None:
 
 
 def leased(spec: Object, seconds: int) -> Object:
-    """Return the spec.lease that begins now and ends in some seconds, although spec has a lease.
+    """Return a spec.lease for a lease that begins now and lasts for about this many seconds.
 
-    It differs from the present one, because only a change begins a lease."""
+    It differs from the present spec.lease, because only a change begins a new lease."""
     return {"durationSeconds": seconds + ((spec.get("lease") or {}).get("durationSeconds") == seconds)}
 
 

@@ -35,8 +35,8 @@ which a larger lead is believed."""
 AGAIN = 60.0
 """The seconds until a deletion that was refused is tried again."""
 ASKED = 1.0
-"""The seconds until the server is asked again whether a lease is over, about which it said something
-else, or said it to another process."""
+"""The seconds until the controllers ask the server again whether a lease is over, after the server
+has given the lease more time, or has answered another process."""
 UNPROCESSABLE = 422
 
 
@@ -108,8 +108,8 @@ def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | Non
     """Return the Workload's conditions if its lease changes them, and the seconds until the next
     step.
 
-    The seconds are 0 when the lease is over, and None without a lease. A condition LeaseExpired that
-    is there already is taken back: the deletion then failed, or a backup from that moment was
+    The seconds are 0 when the lease is over, and None without a lease. A condition LeaseExpired
+    that is there already is taken back: the deletion then failed, or a backup from that moment was
     restored. So the server decides again before each deletion."""
     status = workload.get("status") or {}
     before, lease = status.get("conditions") or [], status.get("lease")
@@ -131,7 +131,7 @@ def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | Non
 
 
 def _declared(workload: Object) -> bool:
-    """Return whether the Workload is said to have expired."""
+    """Return whether the Workload has the condition LeaseExpired."""
     return find_condition((workload.get("status") or {}).get("conditions"), EXPIRED) is not None
 
 
@@ -160,7 +160,8 @@ def _tell(cluster: Cluster, workload: Object, conditions: list[Object] | None) -
 async def _end(cluster: Cluster, workload: Object) -> None:
     """Delete the Workload as its tenant would, unless it was changed since its lease was over.
 
-    A set that controls it is told before, so that it creates no other one in its place."""
+    A set that controls the Workload gets the condition LeaseEnded before, so that it does not
+    replace the Workload."""
     await end_leases(cluster, workload)
     log.info("workload %s: its lease is over: it is deleted", key_of(workload))
     version = workload["metadata"]["resourceVersion"]

@@ -130,7 +130,8 @@ class WorkloadSetController:
     async def _may_create(self, set_: Object) -> bool:
         """Return whether members may be created.
 
-        The cache of sets may not show yet what made a member end."""
+        The set is read from the server, because the cache may not show yet that the lease of a
+        member has ended."""
         if leases_ended(set_) is not None:
             return False
         current = await self._current(set_)
@@ -197,7 +198,8 @@ class WorkloadSetController:
         return False
 
     async def _lightly(self, set_: Object, member: Object, patch: Object) -> None:
-        """Change what touches no machine. A lease that the class does not allow is an event."""
+        """Apply a patch that touches no machine. An event reports a lease that the class does not
+        allow."""
         try:
             await self._patch(member, patch)
         except ApiException as error:

@@ -114,7 +114,7 @@ def _part(template: Object, field: str) -> dict[str, str]:
 def is_adoptable(set_: Object, workload: Object) -> bool:
     """Return whether the Workload, which has a member's name, may become a member.
 
-    What a claim through the view has made belongs to that claim."""
+    A Workload that a claim through the view has created belongs to that claim."""
     free = controller_of(workload) is None and not deleting(workload) and kinds.CLAIMED_THROUGH not in labels_of(workload)
     return free and matches(set_["spec"]["selector"], labels_of(workload))
 
@@ -156,7 +156,7 @@ def light_patch(set_: Object, member: Object) -> Object | None:
 
 
 def _lent_for(member: Object) -> float:
-    """Return the seconds for which the member has its host, by its own wish or its class's."""
+    """Return the length of the member's lease in seconds, from its own spec or from its class."""
     if not has_host(member):
         return 0
     lease = (member.get("status") or {}).get("lease")
