@@ -67,7 +67,8 @@ def names(steps: list[Step]) -> list[str]:
 
 
 def test_a_machines_life(consumer: Path, providers: dict[str, Path]) -> None:
-    """Let both tenants want one of the two small hosts; the loser of a race finds the other one."""
+    """Let both tenants claim one of the two small hosts; the loser of a race finds the other
+    one."""
     ran = at_once(consumer, providers, "machine", "--selector=hardware.metal3.io/model=small")
     for steps in ran.values():
         assert names(steps)[1:-1] == [
@@ -149,8 +150,8 @@ def offered(cluster: Running, tenant: str) -> set[str]:
 
 
 def test_an_unhealthy_host_is_offered_to_nobody_else(healed: Running, consumer: Path, providers: dict[str, Path]) -> None:
-    """Let one tenant's remediation give up: the mark outlives the claim on the real host, and
-    nobody else gets it."""
+    """Let one tenant's remediation give up: the mark on the real host outlives the claim, and no
+    other tenant is offered the host."""
     host = run(consumer, providers["a"], "a", "unhealthy")[-2]["host"]
     real = healed.get(OWNER, "baremetalhosts", host, "-n", "metal3")
     assert UNHEALTHY in real["metadata"]["annotations"]

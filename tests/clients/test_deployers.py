@@ -42,13 +42,13 @@ class Deployer:
         self.cluster, self.binary, self.tool = cluster, binary, tool
 
     def run(self, action: str, *objects: Object, **options: str) -> Any:
-        """Do one thing, which has to succeed, and return what the tool says."""
+        """Run one command, which has to succeed, and return its output."""
         done = self.attempt(action, *objects, **options)
         assert done.returncode == 0, f"{self.tool} {action}: {done.stderr}"
         return json.loads(done.stdout)
 
     def attempt(self, action: str, *objects: Object, **options: str) -> subprocess.CompletedProcess[str]:
-        """Do one thing, and return how it ended."""
+        """Run one command, and return the completed process."""
         argv = [
             *(str(self.binary), f"--kubeconfig={self.cluster.kubeconfig('a')}", "--namespace=a", "--name=shop"),
             *(f"--options={json.dumps(options)}", self.tool, action),

@@ -29,7 +29,7 @@ PLACE = {"namespace": "team", "name": "one"}
 
 @dataclass(frozen=True)
 class Target:
-    """Say where requests of Schemathesis are sent, and how."""
+    """The server to which Schemathesis' requests are sent, and the client's credentials."""
 
     server: ApiServer
     authority: Path

@@ -37,7 +37,7 @@ AREAS = {
     **dict.fromkeys(("apply", "create", "deletion", "listing", "patch", "status", "update"), 4),
     "watching": 8,
 }
-"""The areas, and one of how many of their cases is performed."""
+"""The areas of cases, each with a number N: about one of N cases is performed."""
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
 _OWN = "the gateway answers health checks itself"
@@ -57,16 +57,17 @@ PASSED = {
     "errors/old-watch-path: 1.status": "the old way to watch is refused",
     "errors/method-unheard-of: 1.status": "the HTTP server does not read it",
 }
-"""What differs where the gateway passes requests on, with the reason."""
+"""The allowed differences where the gateway passes requests on, with the reasons."""
 SERVED = {
     "errors/forbidden-*: 1.body.message": "the message says which rules decide",
     "discovery/aggregated-as-YAML: 1.indented": _MERGED,
 }
-"""What differs where the gateway answers itself, and not at the server's own port."""
+"""The allowed differences where the gateway answers itself, besides those of the server's own
+port."""
 
 
 def cases() -> list[str]:
-    """Return the names of the cases. Which ones they are does not depend on the others."""
+    """Return the names of the cases. New cases do not change the choice among the others."""
     return [name for name in all_cases() if (every := AREAS.get(name.partition("/")[0])) and crc32(name.encode()) % every == 0]
 
 

@@ -59,8 +59,8 @@ def at_rest() -> Snapshot:
 
 
 class Troubles(RuleBasedStateMachine):
-    """Let controllers come and go while time passes by itself. Subclasses define what people do at
-    any time."""
+    """Let controllers start, die and be cut off while time passes by itself. Subclasses define the
+    actions of users."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Troubles(RuleBasedStateMachine):
 
 
 class Histories(Troubles):
-    """Let tenants and owners do everything they can."""
+    """Let tenants and owners perform every action that they may perform."""
 
     @rule(
         where=TENANT,

@@ -100,8 +100,8 @@ class Lives(Troubles):
 
     @rule(where=TENANT, name=NAME)
     def pass_the_name_on(self, where: str, name: str) -> None:
-        """Delete a namespace whose data is left on hosts, and let the next one of its name want
-        machines at once."""
+        """Delete a namespace whose data is left on hosts, and let the next namespace of its name
+        create Workloads at once."""
         self.leave_data(where, name)
         self.end_namespace(where)
         self.run(asyncio.sleep(60.0))

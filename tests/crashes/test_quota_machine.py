@@ -46,8 +46,8 @@ Object = dict[str, Any]
 
 
 class Account:
-    """Follow the commits of a management cluster. `holds` are the hosts that nobody else can have
-    because of the namespace."""
+    """Follow the commits of a management cluster. `holds` are the hosts that no other namespace can
+    have because of this one."""
 
     def __init__(self, namespace: Object, hosts: list[Object]) -> None:
         self.uid: str | None = namespace["metadata"]["uid"]
@@ -95,8 +95,8 @@ def at_rest() -> Snapshot:
 
 
 class Greed(Troubles):
-    """Let one tenant try everything to exceed its quota, while another takes hosts and gives them
-    back."""
+    """Let one tenant try to exceed its quota by any action, while another claims and releases
+    hosts."""
 
     def __init__(self, snapshot: Snapshot, seen: Counter[str], amounts: dict[str, str] | None) -> None:
         super().__init__(snapshot)
@@ -216,8 +216,7 @@ class Greed(Troubles):
 
     @rule(index=INDEX)
     def owner_frees(self, index: int) -> None:
-        """Take a host that nobody uses as its owner, wipe it by other means, and bring it back into
-        service."""
+        """Wipe an unused host by other means as its owner, and bring it back into service."""
         if self.stack.real(f"h{index}")["spec"].get("consumerRef"):
             return
         spec = {"image": None, "online": False, "automatedCleaningMode": "metadata"}

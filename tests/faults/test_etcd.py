@@ -118,7 +118,7 @@ class Load:
                 return found.revision
 
     async def read(self, key: str, seconds: float = 60) -> KeyValue | None:
-        """Read what is stored, as soon as it can be read."""
+        """Return the stored objects, as soon as they can be read."""
         deadline = time.monotonic() + seconds
         while True:
             try:

@@ -30,8 +30,8 @@ SECONDS = 60
 
 
 class Installation:
-    """Hold an etcd and a server over it. `given` maps the revisions that clients received to what
-    they received."""
+    """Hold an etcd and a server over it. `given` maps the revisions that clients received to the
+    received objects."""
 
     def __init__(self, etcd: EtcdServer, server: Server) -> None:
         self.etcd, self.server = etcd, server

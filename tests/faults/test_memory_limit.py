@@ -114,7 +114,7 @@ def memory(pid: int, what: str) -> float:
 
 
 async def attack(hostile: Tenant, number: int) -> None:
-    """Run one round of everything that takes memory, with texts that no earlier round has used."""
+    """Run one round of all requests that take memory, with texts that no earlier round has used."""
     letter = "abcdefghijklmnop"[number]
     names = [f"w{one}" for one in range(OBJECTS)]
     async with AsyncExitStack() as stack:
@@ -141,7 +141,7 @@ def settled(resident: list[float]) -> bool:
 
 
 async def bystander(other: Tenant, done: asyncio.Event) -> list[float]:
-    """Work as if nothing were wrong, and return how long the requests took."""
+    """Send ordinary requests as another tenant until `done`, and return the seconds of each."""
     took: list[float] = []
     body = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "metadata": {"name": "mine"}, "spec": {"className": "metal"}}
     while not done.is_set():

@@ -1,4 +1,5 @@
-"""Adopt a namespace of CAPM3 on real control planes, and give it back: its machines notice nothing."""
+"""Adopt a namespace of CAPM3 on real control planes, and give it back: its machines notice
+nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def pause(cluster: Running, who: str, host: str) -> None:
 
 
 class Witness:
-    """Everything that happens to the real host, by a watch from the beginning to the end."""
+    """A watch of the real host, from the beginning of the test to its end."""
 
     def __init__(self, cluster: Running, host: str) -> None:
         argv = [str(cluster.tools / "kubectl"), "--kubeconfig", cluster.kubeconfig(OWNER), "get", BMH, host, "-n", NAMESPACE]
@@ -78,7 +79,7 @@ class Witness:
 
 
 def untouched(cluster: Running, host: str) -> dict[str, Any]:
-    """Return what is on the real host besides marks and the consumer."""
+    """Return the real host without marks and the consumer."""
     real = cluster.get(OWNER, BMH, host, "-n", NAMESPACE)
     status = {key: real["status"].get(key) for key in ("provisioning", "operationHistory", "poweredOn", "errorCount")}
     return {"spec": {key: value for key, value in real["spec"].items() if key != "consumerRef"}, "status": status}

@@ -59,7 +59,7 @@ class Account:
         return seen.state
 
     def terminate(self, seen: CloudInstance) -> None:
-        """Terminate the instance as somebody would in the cloud's console."""
+        """Terminate the instance, as an operator may do in the cloud's console."""
         [node] = [node for node in self._driver.list_nodes() if node.id == seen.id]
         self._driver.destroy_node(node)
 

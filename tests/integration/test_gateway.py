@@ -98,7 +98,7 @@ def test_an_administrator_sees_no_real_host_through_the_gateway_either(cluster: 
     deleted = request(cluster, "/apis/metal3.io/v1alpha1/namespaces/metal3/baremetalhosts", headers, "DELETE")
     assert deleted.json().get("items", []) == []
     assert len(cluster.items(ADMIN, "baremetalhosts.metal3.io", "-n", "metal3")) == HOSTS
-    # As one who may impersonate, it sees what the tenant sees.
+    # With impersonation, the administrator sees what the tenant sees.
     headers["Impersonate-User"] = "tenant-a"
     assert request(cluster, "/apis/metal3.io/v1alpha1/namespaces/a/baremetalhosts", headers).code == 200
     assert request(cluster, "/apis/metal3.io/v1alpha1/namespaces/b/baremetalhosts", headers).code == 403

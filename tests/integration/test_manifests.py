@@ -95,7 +95,7 @@ def test_highly_available_programs_stop_in_time_and_one_by_one(cluster: Running)
 
 
 def found(made: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
-    """Return the only object of a kind, and name."""
+    """Return the only object of this kind and, if it is given, this name."""
     (one,) = (obj for obj in made if obj["kind"] == kind and name in ("", obj["metadata"]["name"]))
     return one
 
@@ -122,7 +122,8 @@ def test_backups_are_taken_from_the_servers_volume_beside_it(cluster: Running, f
 
 
 def check_pod_of_backups(made: list[dict[str, Any]], template: dict[str, Any], storage: list[str], image: str) -> None:
-    """It uses the database and the backups, where they are, and nothing else."""
+    """Check that the pod of backups has the volumes of the database and of the backups, and no right
+    that it does not need."""
     pod, labels = template["spec"], template["metadata"]["labels"]
     (container,) = pod["containers"]
     assert [argument for argument in container["args"] if argument.startswith("--storage=")] == storage

@@ -216,7 +216,8 @@ def test_the_objects_of_the_operator_are_of_its_own_types(cluster: Running, tmp_
 
 
 def endpoint_slice(service: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]:
-    """Return what the EndpointSlice controller would make of a Service and a pod of a Deployment."""
+    """Return what the EndpointSlice controller would make of a Service and a pod of a
+    Deployment."""
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     numbers = {port["name"]: port["containerPort"] for port in container["ports"]}
     name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
@@ -233,8 +234,8 @@ def endpoint_slice(service: dict[str, Any], deployment: dict[str, Any]) -> dict[
 
 @pytest.mark.usefixtures("scraper")
 def test_a_prometheus_without_the_operator_finds_both_programs(cluster: Running, tmp_path: Path) -> None:
-    """Ask kube-apiserver what Prometheus' discovery asks it, with the account and the selectors of the guide. Debian's Prometheus is
-    built without that discovery."""
+    """Ask kube-apiserver what Prometheus' discovery asks it, with the account and the selectors of
+    the guide. Debian's Prometheus is built without that discovery."""
     made = built(cluster, tmp_path, parts=("components/metrics",))
     assert not [obj for obj in made if obj["apiVersion"].startswith("monitoring.coreos.com/")]
     page = (ROOT / "docs/monitoring.md").read_text()
@@ -259,7 +260,8 @@ def test_a_prometheus_without_the_operator_finds_both_programs(cluster: Running,
 
 
 def discovered(cluster: Running, discovery: dict[str, Any]) -> list[str]:
-    """Return the addresses that a kubernetes_sd_config of the role endpointslice leads to. The role reads Services and pods, too."""
+    """Return the addresses that a kubernetes_sd_config of the role endpointslice leads to. The role
+    reads Services and pods, too."""
     assert discovery["role"] == "endpointslice"
     (namespace,), (selector,) = discovery["namespaces"]["names"], discovery["selectors"]
     assert selector["role"] == discovery["role"]
@@ -401,7 +403,7 @@ def test_each_program_exports_what_the_guide_promises(cluster: Running, scraper:
 
 
 def test_tenants_cannot_add_series(cluster: Running, scraper: str) -> None:
-    """Whatever a tenant writes or asks for under a name of its own, no label has that name."""
+    """Check that no label contains a name that a tenant has chosen, in objects or in requests."""
     mark = "zq7mark"
     for obj in (workload(f"{mark}-1", className=mark), workload(f"{mark}-2", failureDomain=mark)):
         obj["metadata"]["labels"] = {mark: mark}
@@ -418,7 +420,8 @@ def test_tenants_cannot_add_series(cluster: Running, scraper: str) -> None:
 
 
 def test_the_last_backup_is_known_without_another_program(cluster: Running, scraper: str) -> None:
-    """The controllers may list the CronJobs, and those of the manifests are found by their labels."""
+    """Check that the controllers may list CronJobs, and find those of the manifests by their
+    labels."""
     for folder in ("components/backup", "etcd-backup"):
         made = yaml.safe_load((ROOT / "manifests" / folder / "cronjob.yaml").read_text())
         made["spec"]["suspend"] = True
@@ -496,7 +499,8 @@ def runbook(alert: str) -> list[str]:
 
 
 def mend(cluster: Running, who: str, folder: Path, alert: str, **words: str) -> None:
-    """Run the commands of the alert's section as this user, with words in the place of placeholders."""
+    """Run the commands of the alert's section as this user, with words in the place of
+    placeholders."""
     page = (ROOT / "docs/troubles.md").read_text()
     section = page.partition(f"### {alert}\n")[2].partition("\n### ")[0].partition("\n## ")[0]
     (block,) = re.findall(r"^```sh\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
@@ -508,8 +512,8 @@ def mend(cluster: Running, who: str, folder: Path, alert: str, **words: str) -> 
 
 
 def on_screen(cluster: Running, command: str) -> str:
-    """Run a command of the runbook on a terminal of 80 columns and 40 lines, which its answer has to
-    fit if it is one of ours. Returns the answer."""
+    """Run a command of the runbook on a terminal of 80 columns and 40 lines, which its answer has
+    to fit if it is one of ours. Returns the answer."""
     name, *arguments = command.split()
     program = str(cluster.tools / "kubectl") if name == "kubectl" else str(Path(sys.executable).with_name(name))
     environment = {**os.environ, "KUBECONFIG": cluster.kubeconfig(ADMIN), "TERM": "xterm-256color"}

@@ -31,7 +31,7 @@ READ, WRITE = ("get", "list", "watch"), ("create", "update", "patch", "delete", 
 @dataclass(frozen=True)
 class Overlay:
     """Describe a running overlay. `view` is the group that serves tenants' hosts; `other` is the
-    group in which nobody may have a right."""
+    group in which no user may have a right."""
 
     cluster: Running
     view: str

@@ -1,4 +1,5 @@
-"""Test that rules about places hold on real clusters, for Workloads and for the members of a set."""
+"""Test that rules about places hold on real clusters, for Workloads and for the members of a
+set."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def test_failure_domains_are_required_and_preferred(tenants: Running) -> None:
 
 
 def test_a_set_is_placed_as_a_whole_in_different_racks(tenants: Running) -> None:
-    """Of four racks, five members that keep apart have no use, and get no host until four are enough."""
+    """Ask for five members in different racks, of which there are four: no member gets a host before
+    the set asks for four members."""
     apart = {"antiAffinity": {"required": [{"topologyKey": RACK, "labelSelector": {"matchLabels": LABELS}}]}}
     tenants.kubectl("a", "apply", "-f", "-", stdin=workload_set(5, apart, minAvailable=5))
     eventually(lambda: [bound(tenants, name)[0] for name in members(5)] == ["GangWaits"] * 5)

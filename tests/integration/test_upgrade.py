@@ -44,7 +44,7 @@ sys.exit(main())
 
 
 class Fleet:
-    """A cluster whose version can be changed."""
+    """A cluster whose version of the programs can be changed."""
 
     def __init__(self, cluster: Running, older: Path) -> None:
         self.cluster, self._older = cluster, older
@@ -133,7 +133,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 
 
 def roles(cluster: Running, version: Path) -> list[dict[str, Any]]:
-    """Return what a version's file has besides the programs, which do not run as pods here."""
+    """Return the objects of a version's file, without the programs, which do not run as pods
+    here."""
     command = [str(cluster.tools / "kubectl"), "kustomize", str(version / "manifests/base")]
     made = yaml.safe_load_all(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return [obj for obj in made if obj["kind"] not in ("Deployment", "Service", "APIService")]
@@ -144,8 +145,8 @@ def state(host: dict[str, Any]) -> str:
 
 
 def without_record(host: dict[str, Any]) -> dict[str, Any]:
-    """Return what a controller can change of a host, without the annotation that an upgrade
-    adds."""
+    """Return the parts of a host that a controller can change, without the annotation that an
+    upgrade adds."""
     metadata = {key: value for key, value in host["metadata"].items() if key not in MODIFIED_BY_KUBERNETES}
     metadata["annotations"] = {key: value for key, value in metadata.get("annotations", {}).items() if key != RECORD}
     return {"metadata": metadata, "spec": host["spec"], "state": state(host)}
@@ -172,7 +173,8 @@ def test_an_upgrade_and_a_downgrade_change_no_machine(fleet: Fleet) -> None:
     newer = fleet.host_of("newer")
 
     fleet.run_older()
-    # The older version changes no metadata of a Host that this version bound, whose claimRef it does
+    # The older version changes no metadata of a Host that this version bound, whose claimRef it
+    # does
     # not know in full. This version keeps what it does not know.
     fleet.read_and_write("downgraded", [kind for kind in KINDS if kind != "hosts"])
     fleet.create("older")

@@ -20,15 +20,15 @@ SAYS_WHAT_IS_LOST = re.compile(
     r"\bkeep|\bwipes|\bgives the host up|\bcreate it again|\b(create|make) a new one|\bsave what you need|\bstay as they are"
     r"|\bif the machine"
 )
-"""What a message says beside the advice: how the machine is kept, what is lost, or that nothing is
-left to lose."""
+"""The phrases that a message has besides the advice: how the machine is kept, what is lost, or that
+nothing is left to lose."""
 FREES = ("terminate instance X", "delete the VirtualMachine X")
-"""The end of a Host's message, which says before that nobody uses the machine."""
+"""The end of a Host's message whose beginning says that no Workload uses the machine."""
 PLAIN = re.compile(r"\b(anew|whoever|is told|are told)\b")
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the texts in a module that somebody may read, with their lines: all but docstrings."""
+    """Yield the string literals of a module, except docstrings, with their lines."""
     tree = ast.parse(path.read_text())
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node) if part is not node}
     notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

@@ -58,8 +58,8 @@ def through_a_proxy(source: ManagementCluster) -> AbstractAsyncContextManager[Pr
 async def late_for_its_host(
     maker: ManagementClusters, source: ManagementCluster, proxy: Proxy, **spec: Any
 ) -> tuple[ManagementCluster, ManagementCluster, str]:
-    """Create two management clusters; the second has a Workload "late" on a host that the first took while the
-    second's link was cut. Return the host's name with the clusters."""
+    """Create two management clusters. The second has a Workload "late" on a host that the first
+    took while the second's link was cut. Return the host's name with the clusters."""
     first, second = await maker.cluster("first"), await maker.cluster("second")
     await first.relay(source.tenant())
     await second.relay(source.tenant(url=f"https://127.0.0.1:{proxy.port}"))

@@ -43,8 +43,8 @@ async def requests(count: int) -> Counter[str]:
 async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts() -> None:
     few, many = await requests(10), await requests(80)
     assert few["POST workloads/binding"] == many["POST workloads/binding"] == WANTED
-    # The number of status writes depends on which changes were seen together. Hosts that nobody
-    # took have no part in it.
+    # The number of status writes depends on which changes were seen together. Unclaimed hosts have
+    # no part in it.
     assert many.total() <= 1.5 * few.total()
     assert many["PUT hosts/offers"] <= WANTED
 

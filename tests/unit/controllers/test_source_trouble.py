@@ -118,7 +118,7 @@ async def test_a_source_that_hangs(clusters: TwoClusters, monkeypatch: pytest.Mo
 
 
 async def test_credentials_that_expire_and_are_renewed(clusters: TwoClusters) -> None:
-    """Renew expired credentials without a restart, and also while somebody waits for a host."""
+    """Renew expired credentials without a restart, also while a Workload waits for a host."""
     clusters.hardware.tokens = {"token-canary"}
     async with controllers(clusters):
         await runs(clusters)
@@ -134,8 +134,8 @@ async def test_credentials_that_expire_and_are_renewed(clusters: TwoClusters) ->
 
 
 async def test_parameters_that_lead_elsewhere_while_in_use(clusters: TwoClusters) -> None:
-    """Point the parameters elsewhere: the host is not seen any more, and nothing is done to it.
-    With the old parameters everything is as it was."""
+    """Point the parameters elsewhere: the host is not seen any more, and is not changed. With the
+    old parameters, everything is as before."""
     async with controllers(clusters):
         await runs(clusters)
         taken = clusters.claimed("web")
@@ -177,8 +177,7 @@ async def test_two_classes_over_the_same_hosts(clusters: TwoClusters) -> None:
         await eventually(lambda: clusters.phase("web") == "Running")
         await eventually(lambda: clusters.condition("other", "Bound")["status"] == "False")
         assert clusters.condition("other", "Bound")["reason"] == "NoHosts"
-        # With the first class's parameters changed, the second class gets the hosts that nobody has
-        # claimed.
+        # With the first class's parameters changed, the second class gets the unclaimed hosts.
         clusters.management.edit(CLASSES, "metal", {"spec": {"hostSelector": {"matchLabels": {"none": "such"}}}})
         await eventually(lambda: clusters.phase("other") == "Running")
         assert clusters.phase("web") == "Running"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Adding:
-    """A mutator of several callees, each with a number that it adds and whether it is reinvoked."""
+    """A mutator of several callees. Each adds its number to the size, and may be reinvoked."""
 
     def __init__(self, *callees: tuple[str, int, bool]) -> None:
         self.callees, self.called = callees, list[str]()

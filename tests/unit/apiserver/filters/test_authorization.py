@@ -14,7 +14,7 @@ INFO = parse("GET", "/apis/g/v1/namespaces/n/things/t", {})
 
 
 class Says:
-    """Give always the same answer."""
+    """An authorizer that always gives the same answer."""
 
     def __init__(self, answer: Decision | ApiError) -> None:
         self._answer = answer

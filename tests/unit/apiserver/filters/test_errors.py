@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Body:
-    """Stand in for what a request sent."""
+    """Stand in for the body of a request."""
 
 
 async def test_a_refused_request_leaves_nothing_behind() -> None:

@@ -35,7 +35,7 @@ class Times:
 
 
 class Clock:
-    """Say what time it is: nothing takes any, except what adds to `now`."""
+    """A clock that stands still, except for code that adds to `now`."""
 
     def __init__(self) -> None:
         self.now = 0.0

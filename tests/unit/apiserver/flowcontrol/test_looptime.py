@@ -99,8 +99,8 @@ async def test_requests_that_come_in_all_the_time_hold_nobody_up_for_ever() -> N
 
 
 async def test_short_steps_before_a_long_one_do_not_make_it_share_a_round() -> None:
-    """Mix short steps with long ones in one flow. Nobody knows which is next, so each step that may
-    be long has a round for itself."""
+    """Mix short steps with long ones in one flow. It is not known which is next, so each step that
+    may be long has a round of its own."""
     loop = Loop()
 
     async def mixed() -> None:

@@ -143,7 +143,8 @@ async def test_a_body_whose_end_two_readers_could_see_elsewhere_is_refused(gatew
 )
 @pytest.mark.parametrize("body", [b"0\r\n\r\n", b"4;a=\n\r\nbody\r\n0\r\n\r\n", b"0x4\r\nbody\r\n0\r\n\r\n", b" 4\r\nbody\r\n0\r\n\r\n"])
 async def test_no_reading_of_a_body_makes_another_request_of_it(gateway: Running, head: bytes, body: bytes) -> None:
-    """Hide a request of another method in what follows; kube-apiserver may see it in no body's place."""
+    """Hide a request of another method in what follows; kube-apiserver may see it in no body's
+    place."""
     smuggled = b"DELETE /smuggled HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer other-token\r\nConnection: close\r\n\r\n"
     start = f"POST {PODS} HTTP/1.1\r\nHost: x\r\n".encode()
     await gateway.raw(start + BEARER + b"Connection: close\r\n" + head + b"\r\n" + body + smuggled)
@@ -190,7 +191,8 @@ async def test_http_2_and_methods_in_small_letters_are_refused(gateway: Running)
 
 
 async def test_a_revoked_token_is_kube_apiservers_to_refuse(gateway: Running) -> None:
-    """Revoke a token whose review is remembered: kube-apiserver answers, and has the token itself."""
+    """Revoke a token whose review is remembered: kube-apiserver answers, and has the token
+    itself."""
 
     async def refuse(request: web.BaseRequest) -> web.StreamResponse:
         return web.json_response({"kind": "Status", "code": 401, "reason": "Unauthorized"}, status=401)
@@ -203,7 +205,8 @@ async def test_a_revoked_token_is_kube_apiservers_to_refuse(gateway: Running) ->
 
 
 async def test_what_a_proxied_service_answers_makes_no_identity(gateway: Running) -> None:
-    """Let a service behind kube-apiserver's proxy answer with hops, a redirect and a switch."""
+    """Let a service behind kube-apiserver's proxy answer with hop-by-hop headers, a redirect and a
+    switch of protocols."""
     path = "/api/v1/namespaces/tenant-a/services/https:x:443/proxy/apis/metal3.io/v1alpha1/baremetalhosts"
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:

@@ -37,7 +37,7 @@ def target(raw: str, method: str = "GET") -> Target:
         f"{GROUP}/watch/baremetalhosts",
         f"{GROUP}/watch/namespaces/a/baremetalhosts/x",
         f"{GROUP}/proxy/namespaces/a/baremetalhosts/x",
-        # What is no resource of the group for us may be one for another reader.
+        # Another reader of these paths could find a resource of the group in them.
         "/apis/METAL3.IO/v1alpha1/baremetalhosts",
         f"{IN_NAMESPACE}/BareMetalHosts",
         f"{IN_NAMESPACE}/baremetalhosts;x=1/y",
@@ -46,7 +46,7 @@ def target(raw: str, method: str = "GET") -> Target:
         f"{IN_NAMESPACE}/baremetalhosts%2500",
         f"{IN_NAMESPACE}/%2562aremetalhosts",
         f"{GROUP};x=1/baremetalhosts;x=1",
-        # Where a namespace ends is a rule of its own.
+        # In these paths, readers could disagree about where the namespace ends.
         f"{IN_NAMESPACE}/status/baremetalhosts",
         f"{IN_NAMESPACE}/finalize/baremetalhosts/x",
         f"{GROUP}/namespaces/status/baremetalhosts",
@@ -73,7 +73,8 @@ def test_the_view_answers(path: str) -> None:
         "/apis/workload.metal3.io/v1alpha1/namespaces/a/baremetalhosts",
         "/apis/x.metal3.io/v1alpha1/baremetalhosts",
         "/openapi/v3/apis/apps/v1",
-        # Parameters and second encodings are parts of a group's name for kube-apiserver, which has no such group.
+        # Parameters and second encodings are parts of a group's name for kube-apiserver, which has
+        # no such group.
         "/apis/metal3.io;x=1/v1alpha1/baremetalhosts",
         "/apis/metal3%252Eio/v1alpha1/baremetalhosts",
         "/openapi/v3/apis/METAL3.IO/v1alpha1",

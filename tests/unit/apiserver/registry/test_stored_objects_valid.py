@@ -130,7 +130,7 @@ class StoredObjects(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
 
     def attempt(self, write: Awaitable[Any]) -> None:
-        """Carry the write out, or see it refused for a mistake of the client."""
+        """Perform the write. A refusal must name a mistake of the client."""
 
         async def run() -> None:
             with suppress(ApiError):

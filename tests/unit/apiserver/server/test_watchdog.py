@@ -25,7 +25,7 @@ def call(name: str = "alice", path: str = "/apis/g/v1/namespaces/n/things/x") ->
 
 
 class Clock:
-    """Tell the time that tests set."""
+    """A clock that tests set."""
 
     now = 100.0
 

@@ -66,7 +66,8 @@ async def move(
     config: dict[str, Any] | None = None,
     **options: Any,
 ) -> Summary:
-    """Run the command once. `config` is the kubeconfig for the source, an administrator's without."""
+    """Run the command once. `config` is the kubeconfig for the source, an administrator's
+    without."""
     left = [lives]
     configs = [config or source.config("admin", "system:masters"), target.config("admin", "system:masters")]
     clients = [client_type(one) for one in configs]
@@ -239,7 +240,8 @@ def end_of(lease: dict[str, Any] | None) -> datetime:
 
 
 async def test_a_lease_moves_with_the_machine_and_back(tmp_path: Path) -> None:
-    """What stays behind would take the machine from the other cluster at its end."""
+    """Check that the lease in the source is removed: at its end it would take the machine from the
+    target."""
     async with clusters(tmp_path) as (_, source, target, _):
         await source.create("w", lease={"durationSeconds": 86400})
         await eventually(lambda: running(source))

@@ -47,7 +47,8 @@ async def test_a_spec_that_was_changed_and_changed_back_is_not_the_hosts_failure
 
 
 async def test_a_host_that_a_quota_refuses_to_one_namespace_is_found_by_another(api: FakeApi, client: Client) -> None:
-    """Let the other one look while the host is assumed. No event tells that it is free again."""
+    """Let the other namespace's Workload look while the host is assumed. No event reports that the
+    host is free again."""
     asked, answer, bound = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def bind(api: FakeApi, request: Any, address: Any, body: Any) -> Any:

@@ -212,7 +212,7 @@ def test_selectors_that_compare_too_much_are_refused_before_they_do(count: int, 
 
 
 def test_a_member_that_counts_nobody_is_not_compared_with_its_neighbours() -> None:
-    """Otherwise a plan for many members would cost the square of their number."""
+    """Otherwise, the cost of a plan for many members would be quadratic in their number."""
     store = Store(WORKLOAD_INDEXERS)
     places = Places(store)
     near, plain, apart = (

@@ -71,7 +71,7 @@ class Hardware:
 
 @pytest.fixture
 async def hardware(tmp_path: Path) -> AsyncIterator[Hardware]:
-    """Create one host that nobody has inspected yet."""
+    """Create one host that is not inspected yet."""
     authority = Authority.create("test")
     endpoint = hardware_endpoint(tmp_path / "db", authority, 0)
     async with endpoint.app as app:

@@ -55,7 +55,7 @@ def test_it_ends_where_the_spec_wants_it(plan: list[tuple[tuple[str, Any], float
     assert status.powered_on == spec.online
     running = status.provisioning.image.url if status.provisioning.image else None
     assert running == (spec.image.url if spec.image is not None and runs else None)
-    # In other states a reboot that nobody forces waits until it is possible.
+    # In other states, a reboot without force waits until it is possible.
     assert lifecycle.state == "available" or "reboot.metal3.io" not in (lifecycle.host.metadata.annotations or {})
 
 

@@ -130,7 +130,7 @@ def test_terms() -> None:
 
 
 def test_that_a_lease_has_expired_is_taken_back_until_the_server_says_it_again() -> None:
-    """A backup may contain it, of a lease that was extended afterwards."""
+    """A restored backup may contain LeaseExpired of a lease that was extended after the backup."""
     declared, _ = said(workload(), 600, START + 7200)
     taken_back, wait = said(workload(declared), 600, START + 7300)
     assert (types(taken_back), wait) == (["Ready", "LeaseExpiring"], 0.0)

@@ -26,7 +26,7 @@ THIEF = {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io
 
 
 class Late(TwoClusters):
-    """Give the first chosen host to somebody else at the very moment of the choice."""
+    """Give the first chosen host to another consumer at the moment of the choice."""
 
     taken = ""
 

@@ -116,7 +116,8 @@ async def test_an_orphan_is_adopted_below_the_number_of_replicas_only(api: FakeA
 
 
 async def test_a_set_that_is_gone_adopts_nothing(api: FakeApi, client: Client) -> None:
-    """The cache has the set still, and the garbage collector would delete what it adopts."""
+    """The cache still has the set, and the garbage collector would delete Workloads that it
+    adopts."""
     make(api, set_(1))
     cluster = connect(client)
     async with controller(client, cluster) as made:

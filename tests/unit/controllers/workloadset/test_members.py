@@ -127,7 +127,7 @@ def test_adoption_and_release() -> None:
 
 
 def test_a_template_cannot_choose_the_revision_of_its_members() -> None:
-    """Otherwise the label would be written to and fro for ever."""
+    """Otherwise, the set would change the label back and forth without end."""
     of = set_()
     of["spec"]["template"]["metadata"]["labels"][kinds.TEMPLATE_REVISION] = "mine"
     assert members.light_patch(of, member(of, 0)) is None

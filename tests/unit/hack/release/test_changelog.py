@@ -45,7 +45,8 @@ def test_the_present_version_can_be_released() -> None:
 
 
 def test_sections_of_the_changelog_are_those_of_keep_a_changelog() -> None:
-    """Each kind of change appears once in a version, so that nobody misses the second half."""
+    """Each kind of change appears once in a version, so that readers find all of them in one
+    place."""
     text = (ROOT / "CHANGELOG.md").read_text()
     kinds = [UPGRADING, *(f"### {kind}" for kind in ("Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"))]
     for section in text.split("\n## ")[1:]:

@@ -195,7 +195,7 @@ async def test_a_silent_connection_is_given_up(etcd: FakeEtcd) -> None:
 
 
 async def test_a_member_that_is_cut_off_from_the_others_is_left(etcds: list[FakeEtcd]) -> None:
-    """Leave a member that answers, for ever, that nothing has happened since."""
+    """Leave a member that answers without end that nothing has changed."""
 
     async def stale(socket: Socket) -> None:
         await socket.next()

@@ -85,8 +85,8 @@ async def test_deleting_makes_room_without_a_restart(store: SQLiteStore, tmp_pat
 
 
 async def test_what_is_there_can_be_changed_for_ever(store: SQLiteStore) -> None:
-    """Change objects of a full store. Controllers that write about deleted objects replace values
-    by others of about the same size."""
+    """Change objects of a full store, as controllers do to release hosts: they replace values by
+    others of about the same size."""
     keys = await fill(store)
     for number in range(200):
         await until_taken(store, Put(keys[number % len(keys)], b"%3d" % number * (SIZE // 3)))

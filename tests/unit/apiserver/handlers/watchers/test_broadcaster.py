@@ -154,8 +154,8 @@ async def test_a_break_in_the_history_is_survived() -> None:
 
 
 class Slow(Reader):
-    """Need more than a turn for a change. `others` records before each change how often others had
-    their turn."""
+    """A reader that needs more than a turn for a change. `others` records before each change how
+    often others had their turn."""
 
     def __init__(self, subscription: Subscription[Change[Entry]], iterations: list[int], others: list[int]) -> None:
         super().__init__(subscription)

@@ -126,7 +126,7 @@ async def test_claim_through_the_view_makes_the_workload_and_round_trips(registr
 
 
 async def unlike_nothing(registries: Registries, namespace: str) -> None:
-    """Check that an offer which somebody took answers like one that never existed."""
+    """Check that an offer which another tenant took answers like one that never existed."""
 
     async def answers(name: str) -> list[str]:
         writes = [

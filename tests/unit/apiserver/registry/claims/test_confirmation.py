@@ -51,7 +51,7 @@ async def confirm(registries: Registries, name: str) -> None:
 
 
 async def lose(registries: Registries, name: str) -> None:
-    """Treat a lost claim as the controllers do: delete its Workload, clear the claim, and remove
+    """Handle a lost claim as the controllers do: delete its Workload, clear the claim, and remove
     the Workload's finalizers."""
     await registries.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
     host = next(iter(registries.hosts.collection.range()))

@@ -242,8 +242,8 @@ def test_a_manager_owns_what_it_applies(live: Object, obj: Object) -> None:
 @FEW
 @given(things, things, things)
 def test_what_others_own_is_kept(first: Object, mine: Object, less: Object) -> None:
-    """Check that what one manager applied and nobody changed is still there after another one's
-    next apply."""
+    """Check that a field which one manager applied, and no other has changed, stays after another
+    manager's next apply."""
     live = applied(applied(None, first, "cleo"), mine, force=True)
     found = applied(live, less, force=True)
     kept = FieldSet(owners(found).get("Apply cleo", {}))
@@ -255,8 +255,8 @@ def test_what_others_own_is_kept(first: Object, mine: Object, less: Object) -> N
 @given(things, things)
 def test_alone_an_applier_gets_what_it_applies_and_loses_what_it_does_not(first: Object, second: Object) -> None:
     for obj in (first, second):
-        # As upstream, an empty list whose items are owned one by one belongs to nobody, and does
-        # not hold the fields around it.
+        # As upstream, an empty list whose items are owned one by one has no owner, and does not
+        # keep the fields around it.
         obj["spec"] = {name: value for name, value in obj["spec"].items() if value != []}
     found = applied(applied(None, first), second)
     wanted = to_field_set(THING, second)

@@ -26,7 +26,7 @@ HOSTS, METAL = "workload.metal3.io/hosts", "metal.workloadclass.workload.metal3.
 
 
 class Quotas:
-    """Hold quotas, as kube-apiserver does, and an informer that has seen them."""
+    """Hold quotas, as kube-apiserver does, and an informer that has listed them."""
 
     def __init__(self, *quotas: dict[str, Any]) -> None:
         self.informer = Informer(Client(None), QUOTAS)

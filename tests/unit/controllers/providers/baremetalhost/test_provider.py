@@ -230,13 +230,13 @@ async def test_hardware_comes_from_the_operators_objects(source: HardwareCluster
         await eventually(lambda: reported(provider)["ramMebibytes"] == 7)
         assert changed == [uid]
         assert reported(provider) == {"ramMebibytes": 7, "nics": [{"name": "eth0", "mac": "00:11:22:33:44:66"}]}
-        # Upstream will leave status.hardware out.
+        # Later versions of BMO will not write status.hardware.
         api.edit(BMH, "h1", {"status": {"hardware": None}}, "metal3")
         assert reported(provider)["ramMebibytes"] == 7
         [host] = list(provider.hosts())
         applied = await provider.apply(claim("w", host.source))
         assert (applied.observed or {})["hardware"]["ramMebibytes"] == 7
-        # Another host that gets the name has not that hardware.
+        # Another host that gets the name does not have that hardware.
         api.put(DATA, hardware_data("h1", "earlier", ramMebibytes=8))
         await eventually(lambda: reported(provider) == {})
         api.put(DATA, hardware_data("h1", ramMebibytes=9))
@@ -254,7 +254,7 @@ async def test_without_hardware_data_there_is_status_hardware(source: HardwareCl
         assert reported(provider)["ramMebibytes"] == 64 * 1024
         api.fail = lambda verb, path: None
         await eventually(lambda: reported(provider)["ramMebibytes"] == 7)
-        # What is not followed any more may be older than the status.
+        # A HardwareData that is not followed any more may be older than the status.
         api.fail = lambda verb, path: Failure(code, "Refused", "no") if "hardwaredata" in path else None
         api.cut_watches()
         await eventually(lambda: reported(provider)["ramMebibytes"] == 64 * 1024)

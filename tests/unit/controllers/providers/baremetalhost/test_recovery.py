@@ -56,7 +56,7 @@ def reason(clusters: TwoClusters) -> str:
 
 
 async def recover(clusters: TwoClusters, **options: Any) -> tuple[Summary, str]:
-    """Recover. Return the result and what was printed."""
+    """Run the recovery. Return its result and its output."""
     lines = Lines()
     async with Client(clusters.management.kubeconfig) as management:
         summary = await Recoverer(management, Options(**{"timeout": 0.0, **options}), lines).run()
@@ -64,7 +64,7 @@ async def recover(clusters: TwoClusters, **options: Any) -> tuple[Summary, str]:
 
 
 def forge(clusters: TwoClusters, **record: Any) -> None:
-    """Write a record, as everybody can who can write to the hardware cluster."""
+    """Write a record, which every user can who may write to the hardware cluster."""
     found = orjson.loads(clusters.host("h1")["metadata"]["annotations"][names.RECORD])
     annotation = {names.RECORD: orjson.dumps({**found, **record}).decode()}
     clusters.hardware.edit(BMH, "h1", {"metadata": {"annotations": annotation}}, "metal3")
@@ -113,7 +113,7 @@ async def test_one_refused_workload_keeps_no_other_from_its_host() -> None:
 
 
 async def test_a_workload_that_two_hosts_name_gets_neither() -> None:
-    """Whoever can write to the hardware cluster could have a forged host given to a tenant."""
+    """Otherwise, a user who may write to the hardware cluster could give a tenant a forged host."""
     async with lost() as clusters:
         genuine = clusters.host("h1")
         forged = bmh("h2", consumerRef=genuine["spec"]["consumerRef"], image=genuine["spec"]["image"])
