@@ -223,7 +223,7 @@ def described_names(module: ModuleType) -> Iterator[tuple[str, str]]:
     for statement, text in pairwise(body):
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name) and isinstance(text, ast.Expr):
             value = getattr(module, statement.targets[0].id)
-            for name in (value,) if isinstance(value, str) else value:
+            for name in value if isinstance(value, tuple) else (value,):
                 if re.fullmatch(r"([a-z0-9-]+\.)+[a-z]+(/[a-z-]+)?", str(name)) and name not in (names.GROUP, names.METAL3):
                     yield name, " ".join(ast.literal_eval(text.value).split())
 
