@@ -214,7 +214,7 @@ class LeaseStatus(Model):
     expiration_timestamp: Timestamp = Field(description="When the Workload is deleted, unless the lease is extended before.")
     grace_since: Timestamp | None = Field(
         default=None,
-        description="Until when the server was away, or from when on it serves a restored backup. The lease got more time because of that.",
+        description="When the server returned after an absence or a restore, because of which the lease got more time.",
     )
 
 

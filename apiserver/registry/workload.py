@@ -178,8 +178,8 @@ class WorkloadStrategy(Strategy):
     async def operations(
         self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
     ) -> tuple[dict[str, Any], list[Operation]]:
-        """Update the view of the host that the Workload has. A lease that would expire may get more
-        time."""
+        """Update the view of the host that the Workload has. If the write says that the lease has
+        expired, the lease may get more time instead."""
         if old is None:
             return new, []
         if lease.expires(old, new):

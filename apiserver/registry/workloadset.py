@@ -133,7 +133,7 @@ def _keeps_what_runs(old: dict[str, Any], new: dict[str, Any]) -> bool:
 
 
 def _label_causes(stored: dict[str, Any], template: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """Yield causes for new labels that are not a template's to give."""
+    """Yield causes for new or changed labels that only the server and its controllers may set."""
     before, labels = ((one.get("metadata") or {}).get("labels") or {} for one in (stored, template))
     for label in (TEMPLATE_REVISION, CLAIMED_THROUGH):
         if label in labels and labels[label] != before.get(label):

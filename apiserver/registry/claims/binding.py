@@ -23,8 +23,8 @@ def with_binding(workload: dict[str, Any]) -> dict[str, Any]:
 def keep_binding(before: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
     """Return the status to store, with the host, binding and lease of the stored one.
 
-    Only the state of the binding may differ, and only where there is a host. A lease may be
-    removed, as `move` does, by those that may write a status."""
+    Only the state of the binding may differ, and only where there is a host. Users that may write a
+    status may remove the lease, as `move` does."""
     leased = "lease" in status
     status = {k: v for k, v in status.items() if k not in ("host", "lease")}
     if "host" not in before:

@@ -1,9 +1,9 @@
-"""Know since when the storage has been served without a gap, so that no lease ends by what was lost.
+"""Determine since when the storage has been served without a gap.
 
-Servers renew a record in the storage each minute. A record that is old, or that the storage's
-revision has left far behind, says that nobody was served meanwhile, or that a backup was restored.
-Extensions of leases may then be lost, or could not be asked for.
-"""
+Servers renew a record in the storage each minute. If the record is old, no client was served
+meanwhile, or a backup was restored. If the storage's revision is far ahead of the record's, a
+backup was restored. Tenants could not extend leases in a gap, or their extensions were lost. So
+leases from before the gap get more time (see lease)."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ KEY = "/server/heartbeat"
 PERIOD = 60.0
 """The seconds between two heartbeats."""
 AWAY = 300
-"""The seconds without a heartbeat after which the storage was away. It covers a restart, and clocks of
-replicas that differ a little."""
+"""The seconds without a heartbeat that count as a gap. A restart takes less time, and the clocks of
+replicas differ by less."""
 JUMP = 1_000_000
-"""The revisions between two heartbeats that say that a backup was restored: each restore skips more."""
+"""The number of revisions between two heartbeats that shows a restore, because each restore skips
+more."""
 NEVER = "1970-01-01T00:00:00Z"
 
 
 class Record(NamedTuple):
-    """When the last heartbeat was, and since when there was no gap."""
+    """The time of the last heartbeat, and the time since which there is no gap (RFC 3339)."""
 
     time: str
     since: str
 
 
 def gap(found: KeyValue | None, revision: int, time: str) -> str | None:
-    """Return why the storage was not served all the time until now, or None if it was."""
+    """Return the reason for a gap between the record `found` and now, or None without a gap."""
     if found is None:
         return "it has no heartbeat"
     last = Record(**orjson.loads(found.value)).time
@@ -66,23 +67,28 @@ class Heartbeat:
             await asyncio.sleep(PERIOD)
 
     async def beat(self) -> None:
-        """Renew the record once."""
+        """Renew the record once. Raises StorageError."""
         found, since, why = await self._look()
         if why is not None:
-            log.warning("leases that began before %s get more time, because extensions may be lost: the storage was away: %s", since, why)
+            log.warning(
+                "the storage was not served without a gap: %s; leases that began before %s get more time, because extensions may be lost",
+                why,
+                since,
+            )
         value, expected = orjson.dumps(Record(now(), since)._asdict()), found.revision if found is not None else 0
         try:
-            # A tenant that fills the store must not prolong leases.
+            # The priority lets the record be written to a full store: a tenant that fills the store
+            # must not prolong leases by a gap.
             await self._store.commit([Put(KEY, value, expected, Priority.RELEASE)])
         except Conflict:
             log.debug("another server has renewed the heartbeat")
 
     async def since(self) -> str:
-        """Return since when the storage has been served without a gap."""
+        """Return the time since which there is no gap (RFC 3339). Raises StorageError."""
         return (await self._look())[1]
 
     async def _look(self) -> tuple[KeyValue | None, str, str | None]:
-        """Return the record, since when there is no gap, and why there was one just now."""
+        """Return the record, the time since which there is no gap, and the reason of a gap until now."""
         found, revision, time = await self._store.get(KEY), await self._store.current_revision(), now()
         why = gap(found, revision, time)
         if found is not None and why is None:

@@ -1,12 +1,12 @@
-"""Decide when the lease of a Workload ends: a time that is stored, so that no restart moves it.
+"""Decide when the lease of a Workload ends. The end is stored, so that no restart changes it.
 
 The lease begins with the binding, by the server's clock. Its length is that of the Workload, or
 else that of its class, and never more than the class's maximum. A Workload without either has no
 lease. A machine that is adopted as it runs has a lease only if the Workload itself asks for one.
 
-A lease that began before the storage was away, or was restored from a backup, gets more time when
-its end comes. Its tenant may have extended it, or could not.
-"""
+A lease that began before a gap in the service of the storage (see heartbeat) gets more time when
+its end comes. The tenant could not extend it during the gap, or the extension was lost by a
+restore."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXPIRED = "LeaseExpired"
 """The condition with which the controllers announce that they delete the Workload."""
 
 GRACE = 86400
-"""The seconds that a tenant has at least, after the storage came back, to extend a lease."""
+"""The shortest time in seconds that a tenant has after a gap to extend a lease."""
 
 Object = dict[str, Any]
 
@@ -73,15 +73,16 @@ def early(old: Mapping[str, Any], new: Mapping[str, Any], now: str) -> list[dict
 
 
 def expires(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Return whether the write says that the lease has expired, which nothing said before."""
+    """Return whether the write sets the condition EXPIRED, which the stored status does not have."""
     return _expired(new.get("status") or {}) and not _expired(old.get("status") or {})
 
 
 def graced(workload: Mapping[str, Any], since: str, rules: Mapping[str, Any], now: str) -> Object | None:
     """Return the status of a Workload whose lease gets more time instead of its end, or None.
 
-    `since`: since when the storage has been served without a gap. The class's warning time is the
-    least, but its maximum is the most: no lost extension was longer."""
+    `since` is the time since which the storage has been served without a gap. The lease then lasts
+    for the class's warning time, for at least GRACE seconds, and never for more than the class's
+    maximum, because no lost extension was longer."""
     status = workload.get("status") or {}
     lease, wait = status.get("lease"), max(GRACE, rules.get("warningSeconds", GRACE))
     if not lease or lease["startTime"] >= since:
