@@ -17,6 +17,7 @@ from typing import Any
 from apiserver.apis.host import CORDONED, unavailable_reason
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
 from controllers.gangs import standing
+from controllers.leasedsets import LEASE_ENDED
 from controllers.owners import controlling_set
 from controllers.runtime.conditions import find_condition
 from controllers.scheduler.cache import unavailable_phrase
@@ -87,14 +88,14 @@ def troubled(workloads: Iterable[Object], sets: Iterable[Object] = ()) -> list[R
     """Return a row for each Workload and each set that needs attention, sorted by key.
 
     A Workload that is not ready because of an ordinary step, such as its installation, needs none.
-    Neither does a set whose trouble is that of a member."""
+    Neither does a set whose trouble is that of a member, or whose lease has ended."""
     rows = [*(_trouble(workload) for workload in workloads if not deleting(workload)), *map(_trouble_of_set, sets)]
     return sorted((row for row in rows if row is not None), key=lambda row: str(row["workload"]))
 
 
 def _trouble_of_set(set_: Object) -> Row | None:
     told = find_condition((set_.get("status") or {}).get("conditions"), "Ready") or {}
-    if state_of_set(set_) not in ("quota", "refused", "stalled") or told.get("reason") in _OF_MEMBERS or deleting(set_):
+    if state_of_set(set_) not in ("quota", "refused", "stalled") or told.get("reason") in _QUIET or deleting(set_):
         return None
     found = {"workload": f"{namespace_of(set_)}/{SET}{name_of(set_)}", "class": _template_class(set_), "phase": state_of_set(set_)}
     return {**found, "reason": told.get("reason", ""), "message": told.get("message", "")}
@@ -116,8 +117,8 @@ def _trouble(workload: Object) -> Row | None:
 _UNTOLD = {"status": "False", "reason": "NotReported", "message": "nothing is reported yet: the controllers may be away"}
 SET = "workloadset/"
 """The prefix of a set's name in places where a Workload's name is possible."""
-_OF_MEMBERS = ("MemberNotReady", "Updating")
-"""The reasons of a set that repeat the reason of a member."""
+_QUIET = ("MemberNotReady", "Updating", LEASE_ENDED)
+"""The reasons of a set that repeat the reason of a member, or that its tenant has asked for."""
 _ORDINARY = ("Deprovisioning", "PowerChanging", "PoweredOff", "Provisioning", "Releasing")
 """The reasons of a Workload that is not ready and needs no attention."""
 

@@ -397,7 +397,7 @@ def test_each_program_exports_what_the_guide_promises(cluster: Running, scraper:
         for what, names in ({**families, "process": PROCESS, "client": CLIENT}).items():
             assert names - there == set(), what
     guide = (ROOT / "docs/monitoring.md").read_text()
-    named = {name for name in re.findall(r"`([a-z]+_[a-z_]+)(?:\{[^}`]*\})?`", guide)}
+    named = {name for name in re.findall(r"`([a-z][a-z0-9]*_[a-z_]+)(?:\{[^}`]*\})?`", guide)}
     both = {re.sub(r"_(bucket|sum|count)$", "", name) for name in server | controllers} | server | controllers
     assert named - both - {"runbook_url", "rule_files"} == set()
 

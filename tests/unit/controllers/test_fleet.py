@@ -195,6 +195,7 @@ def test_a_set_that_nothing_was_reported_of_waits_for_the_controllers() -> None:
         (set_("UpdateRefused", final=True), "stalled"),
         (set_("MemberNotReady", final=True), ""),
         (set_("Updating", final=True), ""),
+        (set_("LeaseEnded", final=True), ""),
         (set_("Scaling"), ""),
     ],
 )
