@@ -1,7 +1,9 @@
-"""Sum up the use of hosts in a period: allocated and powered-on seconds by namespace, class and size.
+"""Sum up the use of hosts in a period: allocated and powered-on seconds by namespace, class and
+size.
 
-Everything follows from UsageRecords, which the server keeps. Times are seconds since the epoch, and
-periods are half-open: a second that begins at the end of one belongs to the next.
+All numbers are computed from UsageRecords, which the server keeps. Times are seconds since the
+epoch, and periods are half-open: a second that begins at the end of a period belongs to the next
+one.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ Key = tuple[str, str, str, str]
 
 @dataclass(slots=True)
 class Use:
-    """What one namespace had of one class and size. `hosts` are the names of different Hosts."""
+    """The use of hosts of one class and size by one namespace, in seconds. `hosts`: the Hosts'
+    names."""
 
     allocated: int = 0
     powered_on: int = 0
@@ -35,8 +38,10 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The use in a period. `estimated`: a part of what was summed up by day or by month was taken
-    as even."""
+    """The use in a period from `begin` to `end`.
+
+    `estimated`: the period cuts an interval of which only the sum is known, such as a day's, and
+    has a share of the sum in proportion to time."""
 
     begin: int
     end: int
@@ -62,7 +67,7 @@ class Report:
 
 
 def report(records: Iterable[Object], begin: int, end: int, now: int) -> Report:
-    """Return the use from `begin` to `end`. What is in use still counts up to `now`."""
+    """Return the use from `begin` to `end`. Hosts that are still in use count up to `now`."""
     uses: dict[Key, Use] = {}
     estimated = False
     for record in records:
@@ -77,7 +82,8 @@ def report(records: Iterable[Object], begin: int, end: int, now: int) -> Report:
 
 
 def intervals(record: Object, now: int) -> list[dict[str, Any]]:
-    """Return the intervals of a record, and what is in use as an interval up to `now`."""
+    """Return the intervals of a record, and the present use of its host as an interval up to
+    `now`."""
     found = list(record["spec"].get("intervals") or ())
     current = record["spec"].get("current")
     if current and now > seconds(current["since"]):
@@ -88,7 +94,7 @@ def intervals(record: Object, now: int) -> list[dict[str, Any]]:
 
 
 def holder(interval: Mapping[str, Any]) -> Key:
-    """Return the namespace, its uid, the class and the size."""
+    """Return the namespace, its uid, the class and the size of an interval."""
     namespace, uid, class_name, size = (str(interval.get(part) or "") for part in HOLDER)
     return namespace, uid, class_name, size
 
@@ -104,7 +110,7 @@ def stamp(second: int) -> str:
 
 
 def _share(amount: int, start: int, stop: int, begin: int, end: int) -> int:
-    """Return the part of an amount that belongs to the period, in proportion to its time.
+    """Return the part of an interval's amount that belongs to the period, in proportion to time.
 
     The parts of adjoining periods add up to the amount."""
     until = [amount * (min(max(time, start), stop) - start) // (stop - start) for time in (begin, end)]
@@ -112,5 +118,6 @@ def _share(amount: int, start: int, stop: int, begin: int, end: int) -> int:
 
 
 def _is_even(interval: Mapping[str, Any], length: int) -> bool:
-    """Return whether each second of the interval is alike, so that a part of it is exact."""
+    """Return whether all seconds of the interval are alike, so that the amounts of a part are
+    exact."""
     return interval["allocatedSeconds"] == length and interval["poweredOnSeconds"] in (0, length)

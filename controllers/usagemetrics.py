@@ -1,8 +1,8 @@
 """Export for how long namespaces had hosts, as counters that follow from UsageRecords.
 
-The counters are sums over what the server has stored. So a restart or another leader begins with
+The counters are sums over the stored records. So a restarted process or another leader begins with
 the same values, and counts nothing twice. A scrape costs nothing per host. Namespaces and sizes
-beyond SERIES share one series, because neither may fill Prometheus.
+beyond SERIES share one series, because tenants must not fill Prometheus.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SERIES = 5000
 """The most series of a counter: namespaces with their classes and sizes of hosts."""
 LABELS = ("namespace", "class", "size")
 OTHERS = ("", "", "")
-"""The labels of what has no series of its own."""
+"""The labels of the series that all keys beyond SERIES share."""
 
 Key = tuple[str, str, str]
 
 
 class UsageMetrics(Collector):
-    """The counters of one cluster. Process every change of a record. `clock` returns the seconds
-    since the epoch."""
+    """The counters of one cluster. Pass every change of a record to `changed`. `clock` returns the
+    seconds since the epoch."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -39,10 +39,10 @@ class UsageMetrics(Collector):
         self._keys: set[Key] = set()
 
     def changed(self, old: Object | None, new: Object | None) -> None:
-        """Process a change of a record, as `summary` returns it.
+        """Process a change of a record. Both arguments have the form of `summary`.
 
-        The record of a host that is gone for long is deleted. Its amounts stay until the process
-        ends, because a counter does not decrease."""
+        The server deletes the record of a host that was deleted long ago. Its amounts stay in the
+        counters until the process ends, because a counter must not decrease."""
         if new is None and old is not None:
             new = {**old, "spec": {**old["spec"], "current": None}}
         for record, sign in ((old, -1), (new, 1)):
@@ -71,7 +71,7 @@ class UsageMetrics(Collector):
                 self._powered_on.present(key, seconds(current["since"]), sign)
 
     def _series(self, key: Key) -> Key:
-        """Return the labels of a key. Those that have series keep them."""
+        """Return the labels under which a key is counted: its own, or OTHERS beyond SERIES."""
         if key not in self._keys and len(self._keys) >= SERIES:
             key = OTHERS
         self._keys.add(key)
@@ -79,7 +79,10 @@ class UsageMetrics(Collector):
 
 
 class _Amounts:
-    """The seconds of one counter: of what is over, and of the hosts in use by when that began."""
+    """The seconds of one counter by key.
+
+    `ended` are those of ended intervals. For hosts in use, it keeps their number and the sum of the
+    times since when they are in use."""
 
     def __init__(self) -> None:
         self.ended: Counter[Key] = Counter()
@@ -88,12 +91,15 @@ class _Amounts:
         self._shown: dict[Key, float] = {}
 
     def present(self, key: Key, since: int, sign: int) -> None:
-        """Count a host in use once more, or once less."""
+        """Add (`sign` 1) or remove (`sign` -1) a host that is in use since `since`."""
         self._hosts[key] += sign
         self._began[key] += sign * since
 
     def value(self, key: Key, now: float) -> float:
-        """Return the seconds so far. The server's clock may be behind this process's."""
+        """Return the seconds up to `now`.
+
+        They never decrease, although the server's clock, by which intervals end, may be behind this
+        process's clock."""
         found = self.ended[key] + self._hosts[key] * now - self._began[key]
         self._shown[key] = max(found, self._shown.get(key, 0.0))
         return self._shown[key]
@@ -102,8 +108,8 @@ class _Amounts:
 class UsageFollower:
     """Follows the records for UsageMetrics.
 
-    It does so by itself: an API server of an earlier version, which has none, delays nothing
-    else."""
+    It has an informer of its own, so that an API server of an earlier version, which does not serve
+    records, does not hold up the controllers."""
 
     def __init__(self, client: Client) -> None:
         self.metrics = UsageMetrics()
@@ -116,7 +122,8 @@ class UsageFollower:
 
 
 def summary(record: Object) -> Object:
-    """Return what the metrics need of a record."""
+    """Return a record reduced to the fields that the metrics need: sums by key, and the present
+    use."""
     sums: dict[Key, tuple[int, int]] = {}
     for interval in record["spec"].get("intervals") or ():
         allocated, powered_on = sums.get(key := _key(interval), (0, 0))

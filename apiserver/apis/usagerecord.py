@@ -1,8 +1,8 @@
 """Define workload.metal3.io/v1alpha1 UsageRecord: which namespaces had one machine, and for how
 long.
 
-Tenants cannot read it, and only the server writes it. Its name is that of the machine's Host, and it
-outlives the Host, the Workloads, their classes and their namespaces.
+Tenants cannot read it, and only the server writes it. Its name is that of the machine's Host, and
+it outlives the Host, the Workloads, their classes and their namespaces.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Holder(Model):
     """A namespace that had the host, and what the host was then."""
 
     namespace: str = Field(
-        description="The namespace. If empty, of several namespaces: the oldest intervals of a full record are summed up."
+        description="The namespace. Empty for the sum of several namespaces: a full record sums up its oldest intervals."
     )
     namespace_uid: str | None = Field(default=None, alias="namespaceUID", description="The uid of the namespace at the claim.")
     class_name: str | None = Field(default=None, description="The WorkloadClass that offered the host.")
@@ -28,7 +28,7 @@ class Present(Holder):
     """The namespace that has the host."""
 
     powered_on: bool = Field(default=False, description="Whether the host is powered on.")
-    since: Timestamp = Field(description="Since when all this is so.")
+    since: Timestamp = Field(description="Since when namespace, class, size and power are as stated.")
 
 
 class Interval(Holder):
@@ -48,12 +48,12 @@ class UsageSpec(Model):
 
     host: str = Field(default="", description="The host's name at its source.")
     current: Present | None = Field(default=None, description="Which namespace has the host now, if any.")
-    intervals: list[Interval] | None = Field(default=None, description="What is over, the oldest first; at most 64 KiB.")
+    intervals: list[Interval] | None = Field(default=None, description="The ended intervals, the oldest first; at most 64 KiB.")
 
 
 class UsageRecord(Model):
-    """The use of one machine: which namespaces had it from when to when, and how long it was powered
-    on."""
+    """The use of one machine: which namespaces had it from when to when, and how long it was
+    powered on."""
 
     api_version: str | None = None
     kind: str | None = None

@@ -1,8 +1,8 @@
 """Serve UsageRecords read-only, and keep one for each host that a namespace has or had.
 
 The commits that change a Host write its record (see claims.metering). The task `keep` begins the
-records of hosts that were claimed before there were records, and deletes those of hosts that are
-gone for long.
+records of hosts that were claimed before there were records, and deletes those of hosts that were
+deleted long ago.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ USAGERECORDS = Resource(
         Column("Tenant", "spec.current.namespace", description="The namespace that has it"),
         Column("Class", "spec.current.className", description="The class that offered it"),
         Column("Size", "spec.current.size", description="CPUs, memory and disk space"),
-        Column("Since", "spec.current.since", type="date", description="Since when all this, and its power, is so"),
+        Column("Since", "spec.current.since", type="date", description="Since when tenant, class, size and power are as stated"),
         Column("Age", "metadata.creationTimestamp", type="date"),
     ),
     indexed={".namespace": "spec.current.namespace", ".namespaceUID": "spec.current.namespaceUID"},
@@ -45,13 +45,13 @@ USAGERECORDS = Resource(
 )
 
 KEPT = 400 * metering.DAY
-"""The seconds for which the record of a host is kept that is gone: thirteen months."""
+"""The seconds from the last use of a deleted host until its record is deleted: thirteen months."""
 SECONDS = 60.0
 """The seconds between two looks for hosts without a record."""
 
 
 class UsageRecordRegistry(Registry):
-    """The registry of UsageRecords. `hosts` has the Hosts that they are about."""
+    """The registry of UsageRecords. `hosts` is the registry of the Hosts that they describe."""
 
     def __init__(self, cache: WatchCache, hosts: Registry) -> None:
         super().__init__(USAGERECORDS, cache)

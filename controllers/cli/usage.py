@@ -24,7 +24,8 @@ from controllers.usage import Report, report, stamp
 _COLUMNS = {"namespace": "TENANT", "namespaceUID": "UID", "className": "CLASS", "size": "SIZE", "hosts": "HOSTS"}
 _COLUMNS |= {"allocatedSeconds": "ALLOCATED SECONDS", "poweredOnSeconds": "POWERED-ON SECONDS"}
 _FORMULA = "=+-@＝＋－＠"
-"""What begins a formula in a spreadsheet. Some take the wide forms as well."""
+"""The characters that begin a formula in a spreadsheet. Some programs accept the full-width forms,
+too."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 ESTIMATED = (
@@ -66,7 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def moment(text: str) -> int:
-    """Return the seconds since the epoch of a date or a time in RFC 3339. It is the type of a flag."""
+    """Return the seconds since the epoch of a date or a time in RFC 3339: the type of a flag.
+
+    Raises argparse.ArgumentTypeError."""
     try:
         if _DATE.fullmatch(text):
             text = f"{text}T00:00:00Z"
@@ -80,7 +83,7 @@ def moment(text: str) -> int:
 
 
 def period(begin: int | None, end: int | None, now: int) -> tuple[int, int]:
-    """Return the begin and the end of the report. Raises UsageError."""
+    """Return the begin and the end of the report, in seconds since the epoch. Raises UsageError."""
     if begin is None:
         latest = datetime.fromtimestamp(now if end is None else max(0, min(now, end - 1)), UTC)
         begin = int(latest.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp())
@@ -93,7 +96,7 @@ def period(begin: int | None, end: int | None, now: int) -> tuple[int, int]:
 
 
 def content(made: Report) -> dict[str, Any]:
-    """Return the report for programs."""
+    """Return the report as it is printed in JSON."""
     times = {"from": stamp(made.begin), "to": stamp(made.end)}
     return {**times, "rows": made.rows(), "total": made.total(), "estimated": made.estimated}
 
@@ -101,7 +104,7 @@ def content(made: Report) -> dict[str, Any]:
 def as_csv(made: Report) -> str:
     """Return the report as CSV: a line with the names of the columns, and one for each row.
 
-    No cell is a formula for a spreadsheet."""
+    Texts that a spreadsheet would take for a formula begin with an apostrophe."""
     out, times = StringIO(), {"from": stamp(made.begin), "to": stamp(made.end)}
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*times, *_COLUMNS])
@@ -118,7 +121,8 @@ def _harmless(value: Any) -> Any:
 
 
 def shown(made: Report, on: Screen = PLAIN) -> str:
-    """Return a table with the sums below. Namespaces have a uid where two had the same name."""
+    """Return a table whose last row has the sums. It shows uids if two namespaces had the same
+    name."""
     rows = [*made.rows(), {"namespace": "(all)", **made.total()}]
     columns = {key: name for key, name in _COLUMNS.items() if key != "namespaceUID" or _has_namesakes(made)}
     return "\n".join([f"from {stamp(made.begin)} to {stamp(made.end)}", *table(rows, columns, on)])

@@ -1,5 +1,5 @@
-"""Meter machines: report which tenants had them for how long, unchanged by killed programs and
-deleted Workloads."""
+"""Meter machines: report which tenants had them, and for how long. Killed programs and deleted
+Workloads do not change the report."""
 
 from __future__ import annotations
 

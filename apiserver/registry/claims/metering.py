@@ -1,12 +1,12 @@
 """Record which namespaces had a host, and for how long, in the commits that change it.
 
-A UsageRecord follows from the Host: whoever writes a Host that another namespace has, or that is
-powered on or off, writes its record in the same commit. So the record is right without a process
-that counts, and a crash can neither lose nor repeat anything. A host belongs to a namespace as its
-quota says: from the binding until other namespaces can have the host.
+A UsageRecord is computed from the Host: each write that changes a Host's namespace, class, size or
+power also writes its record, in the same commit. So no process has to count, and a crash can
+neither lose use nor count it twice. As for quotas, a host belongs to a namespace from the binding
+until other namespaces can have the host.
 
-Times are those of the server's clock, in whole seconds. A record's times never go back: while a
-clock is behind the last one, no time is counted, and none is counted twice.
+Times are those of the server's clock, in whole seconds. A record's times never go back: while the
+clock is behind the record's last time, no time is counted, so none is counted twice.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ Spec = dict[str, Any]
 
 
 def operations(records: Registry, host: Mapping[str, Any], *, begins: bool = False) -> list[Operation]:
-    """Return the write of the record that belongs in the commit of this Host, if there is one.
+    """Return the write of the record for the commit of this Host; none if the record stays the
+    same.
 
-    A missing record is made if the write `begins` a claim. A full store accepts no new key, and a
-    release must not depend on one."""
+    A missing record is created only if the write `begins` a claim: a full store accepts no new key,
+    and a release must not need one."""
     name, second = host["metadata"]["name"], int(time.time())
     entry = records.find("", name)
     if entry is None:
@@ -61,7 +62,8 @@ def size(host: Mapping[str, Any]) -> str | None:
 
 
 def holding(host: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return which namespace has the host, and what is counted for it, or None."""
+    """Return the fields of UsageRecord.spec.current for the Host, without `since`; None if no
+    namespace has the host."""
     spec = host["spec"]
     holder = spec.get("claimRef") or spec.get("chargedTo")
     if not holder:
@@ -72,7 +74,7 @@ def holding(host: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def followed(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
-    """Return the record's spec for the Host as it is stored next. It is `spec` itself if nothing
+    """Return the record's spec after the write of this Host. It is `spec` itself if nothing
     changes."""
     if spec is None:
         spec = _begun(host, now)
@@ -91,7 +93,7 @@ def followed(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
 
 
 def without_holder(host: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the Host as one that no namespace has."""
+    """Return a copy of the Host without the namespace that has it."""
     return {**host, "spec": {field: value for field, value in host["spec"].items() if field not in ("claimRef", "chargedTo")}}
 
 
@@ -102,12 +104,12 @@ def released(spec: Spec, now: int) -> Spec:
 
 
 def ended(spec: Spec) -> int | None:
-    """Return when a host was last in use, or None if it still is."""
+    """Return when the host was last in use, in seconds since the epoch, or None if it still is."""
     return None if spec.get("current") else _last(spec)
 
 
 def bounded(intervals: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return intervals that are within BYTES, with the same sums.
+    """Return intervals of at most BYTES, with the same sums.
 
     The older half of a full record is summed up by day, then by month, then as a whole, and at last
     without the names of its holders."""
@@ -130,9 +132,9 @@ def stamp(second: int) -> str:
 
 
 def _begun(host: Mapping[str, Any], now: int) -> Spec:
-    """Return the record of a host that had none, with what its history says.
+    """Return the spec of a new record, computed from the history of claims in the Host's status.
 
-    An earlier version has recorded no power."""
+    The history has no power, so its intervals count as powered off."""
     intervals: list[dict[str, Any]] = []
     last = 0
     for claim in (host.get("status") or {}).get("history") or ():
@@ -160,8 +162,8 @@ def _last(spec: Spec) -> int:
 
 
 def _summed(intervals: list[dict[str, Any]], same: Callable[[dict[str, Any]], tuple[Any, ...] | None]) -> list[dict[str, Any]]:
-    """Return one interval for those of which `same` returns the same. It returns None for what
-    stays as it is."""
+    """Return the intervals, with those summed up for which `same` returns equal keys. Intervals for
+    which it returns None stay as they are."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for number, interval in enumerate(intervals):
         key = same(interval) or (number,)
