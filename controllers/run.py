@@ -59,6 +59,7 @@ def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, 
     sources = Sources(has_host=lambda name: name in cluster.hosts.store, cluster_id=partial(cluster_id, cluster))
     for informer in cluster.informers:
         manager.informer(informer)
+    manager.optional(cluster.sets)
     manager.add(cluster.events)
     manager.add(cluster.secrets)
     scheduler = Scheduler(cluster)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Manager:
     def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
         self._patience = patience
         self.informers: list[Informer] = []
+        self._optional: list[Informer] = []
         self._runnables: list[Callable[[], Awaitable[None]]] = []
         self.started = asyncio.Event()
 
@@ -40,6 +42,12 @@ class Manager:
         """Add an informer, which is started before every runnable."""
         self.informers.append(informer)
         return informer
+
+    def optional(self, informer: Informer) -> None:
+        """Report also an informer that a component runs itself, and that nothing else waits for.
+
+        A server that does not serve its kind (404) is no problem."""
+        self._optional.append(informer)
 
     def add(self, runnable: Runnable) -> None:
         """Add a controller or a similar component, which is started when all informers are
@@ -65,7 +73,15 @@ class Manager:
         for informer in self.informers:
             if informer.last_error is not None and self._is_overdue(informer):
                 return f"cannot follow {informer.resource.plural}: {informer.last_error}"
-        return None if self.started.is_set() else "still reading the state of the cluster"
+        if not self.started.is_set():
+            return "still reading the state of the cluster"
+        return next((f"cannot follow {one.resource.plural}: {one.last_error}" for one in self._optional if self._fails(one)), None)
+
+    def _fails(self, informer: Informer) -> bool:
+        """Return whether an optional informer has failed for too long."""
+        error = informer.last_error
+        served = not (isinstance(error, ApiException) and error.not_found)
+        return error is not None and served and self._is_overdue(informer)
 
     def _is_overdue(self, informer: Informer) -> bool:
         since = informer.stale_since

@@ -239,3 +239,20 @@ async def test_repeated_events_are_counted(api: FakeApi, client: Client) -> None
     await eventually(lambda: "Heard" in [event["reason"] for event in api.all(EVENTS)])
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_kind_that_the_account_may_not_read_is_told_although_nothing_waits_for_it(api: FakeApi, client: Client) -> None:
+    manager = Manager(patience=0)
+    informer = Informer(client, THINGS)
+    manager.optional(informer)
+    tasks = [asyncio.ensure_future(manager.run()), asyncio.ensure_future(informer.run())]
+    await asyncio.wait_for(manager.started.wait(), 30)
+    api.fail = lambda verb, path: Failure(403, "Forbidden", "no right to list things")
+    api.cut_watches()
+    await eventually(lambda: "no right to list things" in (manager.unhealthy() or ""))
+    api.fail = lambda verb, path: Failure(404, "NotFound", "a server of an earlier version")
+    await eventually(lambda: manager.unhealthy() is None)
+    assert informer.last_error is not None
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
