@@ -40,7 +40,8 @@ class SchedulerCache:
         self._clock: Clock = clock or LoopClock()
         self._free: dict[str, HostIndex] = defaultdict(HostIndex)
         self._known: dict[str, _Known] = {}
-        self._assumed: OrderedDict[str, float] = OrderedDict()
+        self._assumed: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._serial = 0
         self._held: dict[str, Candidate] = {}
         self._totals: Counter[str] = Counter()
         self._claimed: Counter[tuple[str, str]] = Counter()
@@ -125,10 +126,12 @@ class SchedulerCache:
         self._expire()
         return self._of(class_name)
 
-    def is_assumed(self, name: str) -> bool:
-        """Return whether the host would be free, but is assumed for a binding."""
+    def is_assumed(self, name: str, serial: int) -> bool:
+        """Return whether the host would be free, but for the assumption that `assume` returned.
+
+        After that one has expired, the host may be assumed for another Workload."""
         self._expire()
-        return name in self._held
+        return name in self._held and self._assumed[name][1] == serial
 
     def keeps_any(self) -> bool:
         """Return whether any host is assumed for a binding. If the binding is refused, no event
@@ -168,14 +171,17 @@ class SchedulerCache:
             result[OWN] = own
         return result
 
-    def assume(self, name: str) -> None:
-        """Keep the host from other Workloads while it is being bound."""
+    def assume(self, name: str) -> int:
+        """Keep the host from other Workloads while it is being bound. Return the number of the
+        assumption."""
         class_name = self._class_of(name)
-        self._assumed[name] = self._clock.time() + ASSUMED_FOR
+        self._serial += 1
+        self._assumed[name] = self._clock.time() + ASSUMED_FOR, self._serial
         self._assumed.move_to_end(name)
         self._versions[class_name] += 1
         if (host := self._of(class_name).remove(name)) is not None:
             self._held[name] = host
+        return self._serial
 
     def forget(self, name: str) -> None:
         """End the assumption of a host that was not bound, so that it is available again."""
@@ -188,7 +194,7 @@ class SchedulerCache:
     def _expire(self) -> None:
         """End expired assumptions. They expire in the order of creation."""
         while self._assumed:
-            name, until = next(iter(self._assumed.items()))
+            name, (until, _) = next(iter(self._assumed.items()))
             if until > self._clock.time():
                 return
             self.forget(name)

@@ -26,7 +26,7 @@ from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import Requirements, requirements_of, too_complex
 from controllers.scheduler.gangs import Gangs, Refusal
-from controllers.scheduler.pending import LOOK_AT_QUOTA, AssumedBindings, FullQuotas, Pending, Turns
+from controllers.scheduler.pending import LOOK_AT_QUOTA, AssumedBindings, Effort, ForbiddenBindings, FullQuotas, Pending, Turns
 from controllers.scheduler.placement import Rules, rules_of, spread_keys, topology_keys
 from controllers.scheduler.places import Places
 from controllers.workload.stalled import workload_conditions
@@ -58,6 +58,10 @@ class Unbindable(Exception):
         self.message: Callable[[], str] = message if callable(message) else lambda: message
 
 
+class BindingForbidden(Unbindable):
+    """Reports that something else than a quota forbids the binding, such as an admission policy."""
+
+
 class QuotaExceeded(Unbindable):
     """Reports that the namespace's quota has no room for the host.
 
@@ -83,6 +87,7 @@ class Scheduler:
         self._cluster, self._clock = cluster, LoopClock()
         self._free, self._pending, self._bound = SchedulerCache(), Pending(), AssumedBindings(self._clock)
         self._places, self._turns, self._full = Places(cluster.workloads.store), Turns(), FullQuotas(self._clock)
+        self._forbidden, self._effort = ForbiddenBindings(self._clock, ATTEMPTS), Effort(self._clock)
         self._gangs = Gangs(self, self._free, self._places)
         self._waking: set[str | None] = set()
         self._moved: set[str] = set()
@@ -124,11 +129,13 @@ class Scheduler:
             self._said.pop(key, None)
             self._turns.remove(key)
             self._full.forget(key)
+            self._forbidden.forget(key)
             self._gangs.drop(workload)
             if new is None:
                 self._places.forget(workload)
         elif old is None or old["spec"] != new["spec"] or not is_pending(old):
             self._full.forget(key)
+            self._forbidden.forget(key)
             if key not in self._pending:
                 self._pending.add(key)
             self._take_turn(key)
@@ -253,8 +260,8 @@ class Scheduler:
         except Unbindable as error:
             kept = error.reason in ("NoHostFits", "GangWaits") and self._free.keeps_any()
             again = await self._say(key, workload, error) or (Result(requeue_after=self._repeat()) if kept else None)
-            if isinstance(error, QuotaExceeded):
-                return again or Result(requeue_after=self._full.seconds(key) or LOOK_AT_QUOTA)
+            if isinstance(error, QuotaExceeded | BindingForbidden):
+                return again or Result(requeue_after=self._full.seconds(key) or self._forbidden.seconds(key) or LOOK_AT_QUOTA)
             # Views are not watched, so a view that is required by name is looked up periodically.
             return again or (Result(requeue_after=LOOK_FOR_PINNED) if workload["spec"].get("hostRef") else None)
 
@@ -273,23 +280,33 @@ class Scheduler:
             raise Unbindable("TooComplex", reason)
         if self._turns.waits(_group(workload), _priority(workload)) and not self._gangs.is_planned(key):
             self._turns.add(key, _group(workload), _priority(workload))
-            return Result(requeue_after=SETTLE)
+            return Result(requeue_after=max(SETTLE, self._turns.seconds(_group(workload))))
         if not self._gangs.is_planned(key) and (full := self._full.refusal(key)) is not None:
             return await self._bind_own(workload, class_, self._wanted(workload, class_), QuotaExceeded("QuotaExceeded", full))
+        if (forbidden := self._forbidden.refusal(key)) is not None:
+            raise BindingForbidden("BindingForbidden", forbidden)
+        if key in self._said and not self._gangs.is_planned(key) and (wait := self._effort.seconds(namespace_of(workload))) > 0:
+            self._turns.add(key, _group(workload), _priority(workload))
+            return Result(requeue_after=wait)
         for _ in range(ATTEMPTS):
             want = self._wanted(workload, class_)
             planned = self._of_gang(workload)
             try:
-                if await self._post(workload, planned or self._choose(key, class_, want)):
+                if await self._post(workload, planned or self._choose(key, class_, self._forbidden.another(key, want))):
                     return None
             except QuotaExceeded as error:
                 self._full.add(key, error.message())
                 if planned is not None:
                     self._put_off(workload, error)
                 return await self._bind_own(workload, class_, want, error)
+            except BindingForbidden as error:
+                if planned is not None:
+                    self._put_off(workload, error)
+                if self._forbidden.add(key, error.message()) or planned is not None:
+                    raise
         return Result(requeue_after=SETTLE)
 
-    def _put_off(self, workload: Object, error: QuotaExceeded) -> None:
+    def _put_off(self, workload: Object, error: Unbindable) -> None:
         """Release the hosts that are planned for the rest of a gang, until the quota is tried
         again."""
         members = self._cluster.workloads.store.by_index("gang", gang_key(workload)[0])
@@ -310,9 +327,10 @@ class Scheduler:
         want = requirements_of(workload, self._namespace_uid(workload))
         if not self._places.has_rules(workload):
             return want
-        looking = replace(want, failure_domain="", rules=Rules(topology_keys(workload)))
-        domains = self._free.domains(name_of(class_), looking, spread_keys(workload))
-        return replace(looking, rules=rules_of(workload, self._places.beside(workload), domains))
+        with self._effort.of(namespace_of(workload)):
+            looking = replace(want, failure_domain="", rules=Rules(topology_keys(workload)))
+            domains = self._free.domains(name_of(class_), looking, spread_keys(workload))
+            return replace(looking, rules=rules_of(workload, self._places.beside(workload), domains))
 
     def wanted(self, workload: Object) -> tuple[str, Requirements] | None:
         """Return the class and the requirements of a gang's member, None if it cannot have a
@@ -339,7 +357,8 @@ class Scheduler:
         if refusal is None:
             members = self._cluster.workloads.store.by_index("gang", gang[0])
             bound = {key for one in members if not has_host(one) and self._bound.seconds(key := key_of(one), uid_of(one)) > 0}
-            made = self._gangs.make(workload, members, bound)
+            with self._effort.of(namespace_of(workload)):
+                made = self._gangs.make(workload, members, bound)
             if isinstance(made, list):
                 for key in made:
                     self.controller.queue.add(key)
@@ -450,6 +469,9 @@ class Scheduler:
                 if await self._settled(workload):
                     self._free.forget(host)
                     return True
+                if error.status == 403:
+                    self._free.forget(host)
+                    raise BindingForbidden("BindingForbidden", _FORBIDDEN) from None
                 if (found := self._cluster.hosts.store.get(host)) is not None:
                     self._wake_later(found)
                 # The host is the cause. It stays assumed, so that the next attempt uses another
@@ -508,6 +530,10 @@ def _counts_for_others(workload: Object | None) -> tuple[object, ...]:
     return (has_host(workload), workload["spec"], labels_of(workload), deleting(workload)) if workload is not None else ()
 
 
+_FORBIDDEN = (
+    "an admission policy or a webhook of the cluster forbids the binding, which is tried again: ask the class's owner, whose controllers' "
+    "log has the reason"
+)
 _OTHER_CLASS = "set spec.className to another class (kubectl get workloadclasses)"
 """The class may be changed while there is no host, so the Workload need not be created again."""
 _DISCONNECTED = "the class is not connected to its source of machines now"

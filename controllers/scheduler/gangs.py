@@ -28,6 +28,12 @@ MOST_COMPARED = 1_000_000
 """The most labels and values that the selectors in one such plan compare with Workloads."""
 
 
+MOST_TOGETHER = 4_000
+"""The most members that are planned at once without counting each other. A gang needs at most a
+quarter of them."""
+_NOTHING = "", 0, "", 0
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Says why no member of a gang gets a host now, with the reason and the message of a
@@ -50,7 +56,7 @@ class Gangs:
 
     def __init__(self, scheduling: Scheduling, free: SchedulerCache, places: Places) -> None:
         self._scheduling, self._free, self._places = scheduling, free, places
-        self._planned: dict[str, tuple[str, int, str]] = {}
+        self._planned: dict[str, tuple[str, int, str, int]] = {}
         self._refused: dict[str, tuple[object, Refusal]] = {}
         self._put_off: dict[str, tuple[float, Refusal]] = {}
         self._versions: Counter[str] = Counter()
@@ -91,8 +97,8 @@ class Gangs:
     def take(self, workload: Object) -> str | None:
         """Return the (assumed) host that was planned for the Workload, and remove it from the plan.
         Return None if the Workload has changed since."""
-        uid, generation, host = self._planned.pop(key_of(workload), ("", 0, ""))
-        if not host or not self._free.is_assumed(host):
+        uid, generation, host, serial = self._planned.pop(key_of(workload), _NOTHING)
+        if not host or not self._free.is_assumed(host, serial):
             return None
         if (uid, generation) == _state(workload):
             return host
@@ -101,8 +107,8 @@ class Gangs:
 
     def drop(self, workload: Object) -> None:
         """Free the host that is planned for a Workload, which does not wait any more."""
-        _, _, host = self._planned.pop(key_of(workload), ("", 0, ""))
-        if host and self._free.is_assumed(host):
+        _, _, host, serial = self._planned.pop(key_of(workload), _NOTHING)
+        if host and self._free.is_assumed(host, serial):
             self._give_up(workload, host)
 
     def _give_up(self, workload: Object, host: str) -> None:
@@ -141,9 +147,8 @@ class Gangs:
             return self._refuse(workload, Refusal("GangWaits", message))
         for member in waiting:
             if (host := result.get(key_of(member))) is not None:
-                self._free.assume(host)
                 self._places.assume(member, host)
-                self._planned[key_of(member)] = *_state(member), host
+                self._planned[key_of(member)] = *_state(member), host, self._free.assume(host)
         return list(result)
 
     def _refuse(self, workload: Object, refusal: Refusal) -> Refusal:
@@ -158,6 +163,8 @@ class Gangs:
         """Return hosts by the keys of members, without assuming them."""
         ruled = any(self._places.has_rules(member) or member["spec"].get("failureDomain") for member in waiting)
         counting = any(counts_others(member) for member in waiting) or self._places.keeps_apart(waiting)
+        if len(waiting) > MOST_TOGETHER:
+            return Refusal("TooComplex", f"{len(waiting)} members of a gang wait for hosts: use at most {MOST_TOGETHER}")
         if counting and len(waiting) > MOST_RULED:
             message = f"{len(waiting)} members of a gang with spread or anti-affinity wait: use at most {MOST_RULED}"
             return Refusal("TooComplex", message)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from heapq import heappop, heappush
+from time import thread_time
 
 from apiserver.client.clock import Clock
 from controllers.runtime.controller import tenant_of
+from controllers.scheduler.fit import Requirements
 
 LOOK_AT_QUOTA, TRIES_PER_SECOND = 10.0, 5
 """The least seconds until a Workload without room in its namespace's quota is tried again, and the
 most such tries per second of a namespace. Quotas are not watched."""
+LOOKS_PER_SECOND = 200
+SHARE, BURST = 0.2, 1.0
+"""The share of the process's time that a namespace's repeated looks for hosts may take, and the
+seconds by which they may exceed it."""
 ASSUMED_FOR = 30.0
 """The seconds after which the event of a binding is not expected any more."""
 
@@ -61,6 +70,7 @@ class Turns:
         self._due: dict[str, tuple[tuple[str, str], int]] = {}
         self._keys: dict[tuple[str, str], dict[int, set[str]]] = defaultdict(dict)
         self._heaps: dict[tuple[str, str], list[int]] = defaultdict(list)
+        self._sizes: Counter[tuple[str, str]] = Counter()
 
     def add(self, key: str, group: tuple[str, str], priority: int) -> None:
         """Add a Workload that is about to look for a host."""
@@ -71,6 +81,7 @@ class Turns:
             keys[priority] = set()
             heappush(self._heaps[group], -priority)
         keys[priority].add(key)
+        self._sizes[group] += 1
 
     def remove(self, key: str) -> None:
         """Remove a Workload whose turn it was, or that does not wait any more. This has no effect
@@ -81,15 +92,22 @@ class Turns:
         group, priority = found
         keys, heap = self._keys[group], self._heaps[group]
         keys[priority].discard(key)
+        self._sizes[group] -= 1
         while heap and not keys.get(-heap[0]):
             keys.pop(-heappop(heap), None)
         if not heap:
-            del self._keys[group], self._heaps[group]
+            del self._keys[group], self._heaps[group], self._sizes[group]
 
     def waits(self, group: tuple[str, str], priority: int) -> bool:
         """Return whether a Workload of higher priority comes first."""
         heap = self._heaps.get(group, [])
         return bool(heap) and -heap[0] > priority
+
+    def seconds(self, group: tuple[str, str]) -> float:
+        """Return the seconds until a Workload of the group asks again whether it is its turn.
+
+        So all that wait for a higher priority ask LOOKS_PER_SECOND times."""
+        return self._sizes[group] / LOOKS_PER_SECOND
 
 
 class AssumedBindings:
@@ -155,3 +173,77 @@ class FullQuotas:
         tried whenever an event queues it."""
         few = self._count[tenant_of(key)] <= LOOK_AT_QUOTA * TRIES_PER_SECOND
         return None if few or not self.seconds(key) else self._refused[key][1]
+
+
+class ForbiddenBindings:
+    """Holds the Workloads whose binding the API server forbids, though no quota is full.
+
+    A policy may forbid some hosts only, so a few are tried at once, and others later. None is kept
+    from other Workloads meanwhile."""
+
+    def __init__(self, clock: Clock, at_once: int) -> None:
+        self._clock, self._at_once = clock, at_once
+        self._forbidden: dict[str, tuple[float, int, str]] = {}
+
+    def add(self, key: str, message: str) -> bool:
+        """Add a refusal. Return whether the Workload has to wait now."""
+        tries = self._forbidden.get(key, (0.0, 0, ""))[1] + 1
+        waits = tries % self._at_once == 0
+        self._forbidden[key] = self._clock.time() + (LOOK_AT_QUOTA if waits else 0.0), tries, message
+        return waits
+
+    def forget(self, key: str) -> None:
+        """Remove a Workload that has changed, or does not wait any more."""
+        self._forbidden.pop(key, None)
+
+    def seconds(self, key: str) -> float:
+        """Return the seconds until the Workload is tried again."""
+        return max(0.0, self._forbidden.get(key, (0.0, 0, ""))[0] - self._clock.time())
+
+    def refusal(self, key: str) -> str | None:
+        """Return why the Workload is not tried now, or None."""
+        return self._forbidden[key][2] if self.seconds(key) else None
+
+    def another(self, key: str, want: Requirements) -> Requirements:
+        """Return the requirements by which another one of equal hosts is chosen."""
+        tries = self._forbidden.get(key, (0.0, 0, ""))[1]
+        return replace(want, seed=f"{want.seed}/{tries}") if tries else want
+
+
+class Effort:
+    """Bounds the time that the rules of a namespace's Workloads and its gangs take.
+
+    Each look compares a Workload with its neighbours, and any change of one of them, or of a host,
+    lets all of them look again."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._debts: dict[str, tuple[float, float]] = {}
+        self._within = False
+
+    @contextmanager
+    def of(self, namespace: str) -> Iterator[None]:
+        """Measure a look of the namespace. Looks within a look count once."""
+        begun, before = thread_time(), self._within
+        self._within = True
+        try:
+            yield
+        finally:
+            self._within = before
+            if not before:
+                self.add(namespace, thread_time() - begun)
+
+    def add(self, namespace: str, seconds: float) -> None:
+        """Add the time that a look took."""
+        self._debts[namespace] = self._clock.time(), self._debt(namespace) + seconds
+
+    def seconds(self, namespace: str) -> float:
+        """Return the seconds until the namespace may look again."""
+        debt = self._debt(namespace)
+        if not debt:
+            self._debts.pop(namespace, None)
+        return max(0.0, (debt - BURST) / SHARE)
+
+    def _debt(self, namespace: str) -> float:
+        since, debt = self._debts.get(namespace, (0.0, 0.0))
+        return max(0.0, debt - SHARE * (self._clock.time() - since))

@@ -20,7 +20,7 @@ from controllers.classaccess import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host, gang_key
 from controllers.gangs import has_host, standing
 from controllers.providers.base import Applied, ApplyRequest, Outcome, Provider, ProviderError
-from controllers.runtime.conditions import is_true
+from controllers.runtime.conditions import find_condition, is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workload.lease import Leases, sooner
 from controllers.workload.release import release, remove_finalizer, report_releasing, unbind
@@ -60,6 +60,8 @@ STARTING = 5.0
 missed."""
 GANG_PATIENCE = 60.0
 """The seconds for which a host is kept for a member whose gang lacks others."""
+GANG_INCOMPLETE = "GangIncomplete"
+"""The reason for which a host is given up that nobody else has, so that it is free for others."""
 FOLLOW = 2.0
 """The seconds to wait for the Host of a new binding."""
 
@@ -211,7 +213,7 @@ class WorkloadController:
             now = standing(self._cluster.workloads.store.by_index("gang", gang))
             if now.missing:
                 message = f"{now.hosts} of the {now.needed} members that the gang needs have hosts"
-                return Outcome(False, "GangIncomplete", message)
+                return Outcome(False, GANG_INCOMPLETE, message)
         return None
 
     async def _keep_for_gang(self, workload: Object, host: Object, lacking: Outcome) -> Result | None:
@@ -274,7 +276,9 @@ class WorkloadController:
         return Outcome(False, *refused) if refused is not None else None
 
     async def _reschedule(self, workload: Object, host: Object) -> Result | None:
-        self._scheduler.avoid(host)
+        bound = find_condition((workload.get("status") or {}).get("conditions"), "Bound") or {}
+        if bound.get("reason") != GANG_INCOMPLETE:
+            self._scheduler.avoid(host)
         done = await reschedule(self._cluster, workload, host, self._sources.get(host["spec"]["className"]))
         return None if done else Result(requeue_after=POLL_RELEASE)
 

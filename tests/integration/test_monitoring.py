@@ -100,7 +100,9 @@ def test_each_reason_of_a_wait_is_the_tenants_or_the_operators() -> None:
     table = page.partition("### `Bound` is False")[2].partition("###")[0]
     rows = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
     reasons = {reason for row in rows for reason in re.findall(r"`([A-Z]\w+)`", row)} - {"Pending", "Failed", "Workload"}
-    assert reasons - {*TENANTS_REASONS} == {"ClassNotReady", "MachineRefused"}, "those keep the alert firing until the operator acts"
+    assert reasons - {*TENANTS_REASONS} == {"BindingForbidden", "ClassNotReady", "MachineRefused"}, (
+        "those keep the alert firing until the operator acts"
+    )
 
 
 def test_promtool_finds_an_alert_that_does_not_fire(promtool: str, tmp_path: Path) -> None:

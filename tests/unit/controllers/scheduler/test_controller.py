@@ -14,7 +14,7 @@ import pytest
 
 from controllers.cluster import connect
 from controllers.runtime.manager import Manager
-from controllers.scheduler.controller import Scheduler
+from controllers.scheduler.controller import ATTEMPTS, Scheduler
 from tests.unit.controllers.clusters import CLASSES, HOSTS, NAMESPACES, WORKLOADS, host, workload, workload_class
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 
@@ -68,6 +68,27 @@ async def test_a_host_that_a_quota_refuses_to_one_namespace_is_found_by_another(
         await eventually(lambda: api.get(WORKLOADS, "x", "team-b")["status"]["conditions"][0]["reason"] == "NoHostFits")
         answer.set()
         await asyncio.wait_for(bound.wait(), 60)
+
+
+async def test_a_workload_whose_binding_a_policy_forbids_keeps_no_hosts_from_others(api: FakeApi, client: Client) -> None:
+    tried, bound = Counter[str](), asyncio.Event()
+
+    async def policy(api: FakeApi, request: Any, address: Any, body: Any) -> Any:
+        if address[1] != "team-a":
+            bound.set()
+            return {}
+        tried[body["target"]["name"]] += 1
+        raise Failure(403, "Forbidden", "ValidatingAdmissionPolicy 'x' denied request: not on a Sunday")
+
+    async with scheduling(api, client, policy) as scheduler:
+        for number in range(3):
+            api.put(HOSTS, host(f"h{number}"))
+        api.put(WORKLOADS, workload("w"))
+        await eventually(lambda: api.get(WORKLOADS, "w", "team-a")["status"]["conditions"][0]["reason"] == "BindingForbidden")
+        assert not scheduler._free.keeps_any()
+        assert tried.total() == ATTEMPTS
+        api.put(WORKLOADS, workload("x", "team-b"))
+        await asyncio.wait_for(bound.wait(), 20)
 
 
 async def test_many_workloads_without_quota_are_not_all_tried_whenever_a_host_becomes_free(api: FakeApi, client: Client) -> None:

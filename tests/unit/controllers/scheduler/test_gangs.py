@@ -12,13 +12,14 @@ import pytest
 from apiserver.client.indexer import Store
 from apiserver.client.objects import Object, key_of
 from controllers.cluster import WORKLOAD_INDEXERS
-from controllers.scheduler.cache import SchedulerCache
+from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache
 from controllers.scheduler.fit import Candidate, Requirements
-from controllers.scheduler.gangs import MOST_RULED, Gangs, Refusal
+from controllers.scheduler.gangs import MOST_RULED, MOST_TOGETHER, Gangs, Refusal
 from controllers.scheduler.index import HostIndex
 from controllers.scheduler.places import Places
-from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, host, two_clusters, workload
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
+from tests.unit.controllers.fakeclock import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,3 +234,27 @@ def test_domains_that_nobody_asks_for_are_not_looked_for() -> None:
     assert index.domains(Requirements("", ""), ()) == {}
     assert index.scanned == 0
     assert index.domains(Requirements("", ""), ("rack",)) == {"rack": {"a"}}
+
+
+def test_no_more_members_are_planned_at_once_than_a_step_may_take() -> None:
+    made = members(MOST_TOGETHER + 1)
+    looked = list[Object]()
+    refusal = planned(*made, wanting=looked.append)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.reason, looked) == ("TooComplex", [])
+
+
+def test_a_plan_that_has_expired_gives_up_no_host_of_others() -> None:
+    clock, store = FakeClock(), Store(WORKLOAD_INDEXERS)
+    free, made = SchedulerCache(clock), members(2)
+    for number in range(2):
+        free.update(None, host(f"h{number}"))
+    for one in made:
+        store.put(key_of(one), one)
+    gangs = Gangs(SimpleNamespace(wanted=lambda one: ("metal", Requirements("", key_of(one)))), free, Places(store))
+    assert isinstance(gangs.make(made[0], made, set()), list)
+    clock.advance(ASSUMED_FOR)
+    others = {name: free.assume(name) for name in ("h0", "h1")}
+    assert gangs.take(made[0]) is None, "its host is another Workload's now"
+    gangs.drop(made[1])
+    assert all(free.is_assumed(name, serial) for name, serial in others.items())

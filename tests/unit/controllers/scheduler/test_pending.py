@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from controllers.scheduler.pending import ASSUMED_FOR, LOOK_AT_QUOTA, TRIES_PER_SECOND, AssumedBindings, FullQuotas, Pending, Turns
+import pytest
+
+from controllers.scheduler.fit import Requirements
+from controllers.scheduler.pending import (
+    ASSUMED_FOR,
+    BURST,
+    LOOK_AT_QUOTA,
+    LOOKS_PER_SECOND,
+    SHARE,
+    TRIES_PER_SECOND,
+    AssumedBindings,
+    Effort,
+    ForbiddenBindings,
+    FullQuotas,
+    Pending,
+    Turns,
+)
 from tests.unit.controllers.fakeclock import FakeClock
 
 
@@ -77,3 +93,54 @@ def test_the_more_workloads_a_quota_refuses_the_less_often_each_is_tried() -> No
     assert (full.refusal(last), full.seconds(last)) == (None, 0.0)
     full.add(last, "full")
     assert full.seconds(last) == LOOK_AT_QUOTA
+
+
+def test_the_more_wait_for_a_higher_priority_the_less_often_each_asks() -> None:
+    turns, group = Turns(), ("a", "metal")
+    for number in range(LOOKS_PER_SECOND):
+        turns.add(f"a/{number}", group, 0)
+        turns.add(f"a/{number}", group, 0)
+    assert (turns.seconds(group), turns.seconds(("b", "metal"))) == (1.0, 0.0)
+    for number in range(LOOKS_PER_SECOND):
+        turns.remove(f"a/{number}")
+    assert turns.seconds(group) == 0.0
+    assert not turns._sizes
+
+
+def test_a_forbidden_binding_is_tried_with_other_hosts_and_then_later() -> None:
+    clock, want = FakeClock(), Requirements("uid", "seed")
+    forbidden = ForbiddenBindings(clock, 2)
+    assert (forbidden.refusal("a/1"), forbidden.seconds("a/1"), forbidden.another("a/1", want)) == (None, 0.0, want)
+    assert not forbidden.add("a/1", "no")
+    assert forbidden.refusal("a/1") is None
+    other = forbidden.another("a/1", want)
+    assert forbidden.add("a/1", "no")
+    assert (forbidden.refusal("a/1"), forbidden.seconds("a/1")) == ("no", LOOK_AT_QUOTA)
+    assert len({want.seed, other.seed, forbidden.another("a/1", want).seed}) == 3
+    clock.advance(LOOK_AT_QUOTA)
+    assert forbidden.refusal("a/1") is None
+    forbidden.forget("a/1")
+    assert forbidden.another("a/1", want) == want
+
+
+def test_looks_of_a_namespace_take_a_share_of_the_time() -> None:
+    clock = FakeClock()
+    effort = Effort(clock)
+    effort.add("a", BURST)
+    assert (effort.seconds("a"), effort.seconds("b")) == (0.0, 0.0)
+    effort.add("a", SHARE)
+    assert effort.seconds("a") == pytest.approx(1.0)
+    clock.advance(1.0)
+    assert effort.seconds("a") == pytest.approx(0.0)
+    clock.advance(BURST / SHARE)
+    assert effort.seconds("a") == 0.0
+    assert not effort._debts, "it is forgotten"
+
+
+def test_a_look_within_a_look_counts_once() -> None:
+    effort = Effort(FakeClock())
+    with effort.of("a"):
+        with effort.of("a"):
+            sum(range(1_000_000))
+        inner = effort._debt("a")
+    assert (inner, effort._debt("a") > 0) == (0.0, True)
