@@ -9,7 +9,8 @@ refunded, and nothing has to be repaired after a crash. The quota's status is wr
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 from apiserver.admission.amounts import Limits, limits, refusal
 from apiserver.admission.heldhosts import target_of
@@ -21,6 +22,21 @@ from apiserver.registry.claims.claims import Claims
 from apiserver.registry.claims.usage import of_left, of_namespace, of_workload
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.entry import Entry
+
+
+class _Change(NamedTuple):
+    """What a write changes: the hosts that do not count beside its Workload, the amounts that the
+    Workload counts before the write, and those that the write adds."""
+
+    taken: Collection[str]
+    before: Counter[str]
+    adds: Counter[str]
+
+
+def _adds(change: _Change, found: Limits) -> bool:
+    """Return whether the write adds anything that is limited."""
+    names = {name for hard in found.values() for name in hard}
+    return any(name in names for name, amount in change.adds.items() if amount > 0)
 
 
 class MachineQuota:
@@ -43,10 +59,11 @@ class MachineQuota:
             found = limits(await self._quotas.get(attributes.namespace))
         except QuotaUnavailable as error:
             raise unknown(attributes.namespace, error) from None
-        if found and self._adds(attributes, found):
+        if found and _adds(self._change(attributes), found):
             if not attributes.context.dry_run:
                 await self._turns.take(attributes.namespace, attributes.context)
-            why = self._refusal(attributes, found)
+            # Others may have changed what counts before this write had its turn.
+            why = self._refusal(attributes, found, self._change(attributes))
             if why is not None:
                 resource = attributes.resource
                 raise forbidden(resource.group, resource.plural, attributes.name, why)
@@ -58,22 +75,20 @@ class MachineQuota:
             return False
         return attributes.subresource == "binding" or (not attributes.subresource and attributes.operation in ("CREATE", "UPDATE"))
 
-    def _adds(self, attributes: Attributes, found: Limits) -> bool:
-        names = {name for hard in found.values() for name in hard}
-        return any(name in names for name, amount in self._requested(attributes).items() if amount > 0)
+    def _change(self, attributes: Attributes) -> _Change:
+        """Return what the write changes, as things are now."""
+        taken = self._taken(attributes)
+        before = self._before(attributes, taken)
+        adds = Counter(self._after(attributes))
+        adds.subtract(before)
+        return _Change(taken, before, adds)
 
-    def _refusal(self, attributes: Attributes, found: Limits) -> str | None:
+    def _refusal(self, attributes: Attributes, found: Limits, change: _Change) -> str | None:
         """Return why the write exceeds a quota, or None."""
-        used = of_namespace(self._claims, attributes.namespace, attributes.name, self._taken(attributes))
-        return refusal(found, used + self._before(attributes), self._requested(attributes))
+        used = of_namespace(self._claims, attributes.namespace, attributes.name, change.taken)
+        return refusal(found, used + change.before, change.adds)
 
-    def _requested(self, attributes: Attributes) -> Counter[str]:
-        """Return the amounts that the write adds."""
-        after, before = Counter(self._after(attributes)), self._before(attributes)
-        after.subtract(before)
-        return after
-
-    def _before(self, attributes: Attributes) -> Counter[str]:
+    def _before(self, attributes: Attributes, taken: Collection[str]) -> Counter[str]:
         """Return the amounts that the Workload counts before the write.
 
         A Workload without a host may have been admitted because it might take a host that counts
@@ -84,7 +99,7 @@ class MachineQuota:
             return of_workload(old["spec"], self._claims.host_of_workload(old))
         if not attributes.subresource:
             return Counter()
-        left = of_left(self._claims, attributes.namespace, self._taken(attributes))
+        left = of_left(self._claims, attributes.namespace, taken)
         return Counter({name: amount for name, amount in of_workload(self._spec(attributes), None).items() if not left[name]})
 
     def _after(self, attributes: Attributes) -> Counter[str]:

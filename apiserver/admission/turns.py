@@ -2,21 +2,27 @@
 
 Each such write stores the turn of its namespace in its own commit. The condition is that no other
 write has stored it since the total was counted. So no two writes rely on the same count. Namespaces
-share a fixed number of stored turns, so that a deleted namespace leaves none behind."""
+share a fixed number of stored turns, so that a deleted namespace leaves none behind. Which ones
+share a turn depends on a secret of the store, so that nobody can choose a namespace's name to
+disturb another one."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from hashlib import blake2b
+from secrets import token_bytes
 from weakref import WeakValueDictionary
-from zlib import crc32
 
 from apiserver.apis.status import internal
 from apiserver.registry.generic.context import Context
-from storage.base import Priority, Put
+from storage.base import Conflict, Priority, Put
 from storage.cache import WatchCache
 
 PREFIX = "/server/quota-turns/"
-TURNS = 256
+SECRET = "/server/quota-turns-secret"
+BYTES = 2
+"""The bytes of a stored turn's name: there are 65,536 of them at most."""
 SECONDS = 10.0
 """The seconds for which a write waits for its turn."""
 
@@ -25,6 +31,7 @@ class Turns:
     """The turns of all namespaces. Create it before the cache is started."""
 
     def __init__(self, cache: WatchCache) -> None:
+        self._cache, self._secret = cache, b""
         self._stored = cache.collection(PREFIX, lambda key, value, revision: revision)
         self._locks = WeakValueDictionary[str, asyncio.Lock]()
 
@@ -33,6 +40,7 @@ class Turns:
 
         Call it before the total is counted, again in each attempt. Raises ApiError (500) if it takes
         too long."""
+        key = await self._key(namespace)
         lock = self._locks.get(namespace) or asyncio.Lock()
         self._locks[namespace] = lock
         if not any(isinstance(one, _Turn) and one.lock is lock for one in context.on_finish):
@@ -42,8 +50,17 @@ class Turns:
             except TimeoutError:
                 raise internal("resource quota evaluation timed out") from None
             context.on_finish.append(_Turn(lock))
-        key = f"{PREFIX}{crc32(namespace.encode()) % TURNS:02x}"
         context.operations = [Put(key, b"{}", self._stored.get(key) or 0, Priority.FOLLOWS)]
+
+    async def _key(self, namespace: str) -> str:
+        """Return the key of the namespace's turn, which is the same on all replicas."""
+        if not self._secret:
+            with suppress(Conflict):
+                await self._cache.commit([Put(SECRET, token_bytes(16), expected=0, priority=Priority.FOLLOWS)])
+            stored = await self._cache.get(SECRET)
+            assert stored is not None, "nobody deletes it"
+            self._secret = stored.value
+        return PREFIX + blake2b(namespace.encode(), key=self._secret, digest_size=BYTES).hexdigest()
 
     def forget(self, context: Context) -> None:
         """Remove the turn of an earlier attempt from the write's commit."""

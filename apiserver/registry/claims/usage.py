@@ -34,30 +34,37 @@ def of_workload(spec: dict[str, Any], host: Entry | None) -> Counter[str]:
 
     `host` is the Host that the Workload has, or is about to get."""
     wanted = spec.get("requirements") or {}
-    return _of(host, str(spec.get("className") or ""), str(wanted.get("cpuCount") or ""), str(wanted.get("ram") or ""))
+    total = Sums()
+    total.add(host, str(spec.get("className") or ""), str(wanted.get("cpuCount") or ""), str(wanted.get("ram") or ""))
+    return total.named()
 
 
 def of_namespace(claims: Claims, namespace: str, workload: str = "", taken: Collection[str] = ()) -> Counter[str]:
     """Return the amounts that the namespace keeps from others.
 
     The Workload named `workload` is not counted, nor are the hosts `taken`, which it may get."""
-    found, had = Counter[str](), _had(claims, namespace)
+    total, had = Sums(), _had(claims, namespace)
     for entry in claims.workloads.collection.range(claims.workloads.resource.key(namespace, "")):
         if entry.name != workload:
             fields = entry.fields
-            found.update(_of(had.get((entry.name, fields[".uid"])), fields["spec.className"], fields[".cpu"], fields[".ram"]))
-    found.update(of_left(claims, namespace, taken))
-    return found
+            host = had.get((entry.name, fields[".uid"])) if had else None
+            total.add(host, fields["spec.className"], fields[".cpu"], fields[".ram"])
+    _add_left(total, claims, namespace, taken)
+    return total.named()
 
 
 def of_left(claims: Claims, namespace: str, taken: Collection[str] = ()) -> Counter[str]:
     """Return the amounts of the hosts that the namespace keeps without a Workload, except
     `taken`."""
-    found = Counter[str]()
+    total = Sums()
+    _add_left(total, claims, namespace, taken)
+    return total.named()
+
+
+def _add_left(total: Sums, claims: Claims, namespace: str, taken: Collection[str]) -> None:
     for host in claims.hosts_without_workload(namespace):
         if host.name not in taken:
-            found.update(_of(host, "", "", ""))
-    return found
+            total.add(host, "", "", "")
 
 
 def _had(claims: Claims, namespace: str) -> dict[tuple[str, str], Entry]:
@@ -69,16 +76,36 @@ def _had(claims: Claims, namespace: str) -> dict[tuple[str, str], Entry]:
     return found
 
 
-def _of(host: Entry | None, class_name: str, cpu: str, memory: str) -> Counter[str]:
-    """Return the amounts of a host, or of a Workload without one.
+class Sums:
+    """Adds amounts by class. Names are made once for all, because a namespace has many objects."""
 
-    A host that was not inspected counts as the Workload's requirements."""
-    if host is not None:
-        class_name, cpu = host.fields["spec.className"], host.fields[".cpu"] or cpu
-        memory = f"{host.fields['.ram']}Mi" if host.fields[".ram"] else memory
-    amounts = {HOSTS: 1, CPU: _number(cpu), MEMORY: _number(memory)}
-    prefixes = (ALL, f"{class_name}{OF_CLASS}") if class_name else (ALL,)
-    return Counter({f"{prefix}/{resource}": amount for prefix in prefixes for resource, amount in amounts.items()})
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, str, str], int] = {}
+
+    def add(self, host: Entry | None, class_name: str, cpu: str, memory: str) -> None:
+        """Add a host, or a Workload without one.
+
+        A host that was not inspected counts as the Workload's requirements."""
+        if host is not None:
+            class_name, cpu = host.fields["spec.className"], host.fields[".cpu"] or cpu
+            memory = f"{host.fields['.ram']}Mi" if host.fields[".ram"] else memory
+        what = class_name, cpu, memory
+        self._numbers[what] = self._numbers.get(what, 0) + 1
+
+    def named(self) -> Counter[str]:
+        """Return the sums by their names in quotas."""
+        found = Counter[str]()
+        for class_name, (hosts, cpu, memory) in self._by_class().items():
+            for prefix in (ALL, f"{class_name}{OF_CLASS}") if class_name else (ALL,):
+                found.update({f"{prefix}/{HOSTS}": hosts, f"{prefix}/{CPU}": cpu, f"{prefix}/{MEMORY}": memory})
+        return found
+
+    def _by_class(self) -> dict[str, tuple[int, int, int]]:
+        sums: dict[str, tuple[int, int, int]] = {}
+        for (class_name, cpu, memory), number in self._numbers.items():
+            before = sums.get(class_name, (0, 0, 0))
+            sums[class_name] = before[0] + number, before[1] + number * _number(cpu), before[2] + number * _number(memory)
+        return sums
 
 
 def _number(text: str) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import Counter
 from typing import Any
 
 from apiserver.admission.amounts import limits, used_of
@@ -60,17 +61,18 @@ class UsedAmounts:
         complete = True
         for namespace in sorted(namespaces):
             await asyncio.sleep(0)  # requests come between the counts of two namespaces
-            for quota in await self._quotas.get(namespace):
-                if limits([quota]):
-                    complete &= await self._correct(quota)
+            limiting = [quota for quota in await self._quotas.get(namespace) if limits([quota])]
+            counted = of_namespace(self._claims, namespace) if limiting else Counter[str]()
+            for quota in limiting:
+                complete &= await self._correct(quota, counted)
         return complete
 
-    async def _correct(self, quota: dict[str, Any]) -> bool:
-        if self._corrected(quota) is None:
+    async def _correct(self, quota: dict[str, Any], counted: Counter[str]) -> bool:
+        if _corrected(quota, counted) is None:
             return True
         # another replica may have stored more than this one has seen
         await self._claims.hosts.cache.confirm()
-        if (corrected := self._corrected(quota)) is None:
+        if (corrected := _corrected(quota, of_namespace(self._claims, namespace_of(quota)))) is None:
             return True
         try:
             await self._quotas.put_status(corrected)
@@ -79,14 +81,6 @@ class UsedAmounts:
             return False
         return True
 
-    def _corrected(self, quota: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the quota with the counted use, or None if it has that already."""
-        status, counted = quota.get("status") or {}, of_namespace(self._claims, namespace_of(quota))
-        used = {**(status.get("used") or {}), **used_of(quota, counted)}
-        if used == (status.get("used") or {}):
-            return None
-        return {"apiVersion": "v1", "kind": "ResourceQuota", **quota, "status": {**status, "used": used}}
-
     def _state(self) -> tuple[int, ...]:
         """Return numbers that change with anything that is counted."""
         collections = (self._claims.workloads.collection, self._claims.hosts.collection)
@@ -94,3 +88,12 @@ class UsedAmounts:
 
     def _changed(self, old: object, new: object) -> None:
         self._events += 1
+
+
+def _corrected(quota: dict[str, Any], counted: Counter[str]) -> dict[str, Any] | None:
+    """Return the quota with the counted use, or None if it has that already."""
+    status = quota.get("status") or {}
+    used = {**(status.get("used") or {}), **used_of(quota, counted)}
+    if used == (status.get("used") or {}):
+        return None
+    return {"apiVersion": "v1", "kind": "ResourceQuota", **quota, "status": {**status, "used": used}}

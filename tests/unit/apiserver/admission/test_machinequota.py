@@ -13,13 +13,16 @@ from apiserver.admission.machinequota import MachineQuota
 from apiserver.admission.resourcequota import QuotaUnavailable
 from apiserver.admission.turns import PREFIX, Turns
 from apiserver.apis.host import host_name
+from apiserver.apis.quantity import parse_quantity
 from apiserver.apis.status import ApiError
 from apiserver.registry.catalog import management_catalog
+from apiserver.registry.claims import usage
 from apiserver.registry.claims.usage import of_namespace
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from storage.base import Store
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
+from tests.crashes.memory import Data, MemoryStore
 from tests.unit.apiserver.registry.conftest import CONSUMER, Registries, report
 
 if TYPE_CHECKING:
@@ -93,7 +96,8 @@ class Server(Registries):
     def __init__(self, store: Store, quotas: Limited) -> None:
         self.cache, chain = WatchCache(store, patience=1.0), AdmissionChain([])
         super().__init__(management_catalog(self.cache, admission=chain))
-        chain.add(MachineQuota(quotas, self.catalog.workloads.claims, Turns(self.cache)))
+        self.keys = Turns(self.cache)
+        chain.add(MachineQuota(quotas, self.catalog.workloads.claims, self.keys))
         self.quotas = quotas
 
     async def create(self, name: str, *, dry_run: bool = False, **spec: Any) -> None:
@@ -237,6 +241,36 @@ async def test_replicas_that_share_a_store_do_not_exceed_a_quota_together(server
     await other.cache.confirm()
     await other.cache.close()
     assert (len(found), server.used()[METAL], other.used()[METAL]) == (15, 5, 5)
+
+
+async def test_which_namespaces_share_a_turn_is_known_to_one_store_and_to_all_of_its_replicas(server: Server) -> None:
+    """Otherwise, a namespace with a chosen name would make the writes of another one conflict."""
+    names = [f"team-{number}" for number in range(8)]
+    other, foreign = WatchCache(Replica(server.cache._inner)), WatchCache(MemoryStore(Data()))
+    turns = {cache: Turns(cache) for cache in (other, foreign)}
+    for cache in turns:
+        await cache.start()
+    own = [await server.keys._key(name) for name in names]
+    assert [await turns[other]._key(name) for name in names] == own
+    assert [await turns[foreign]._key(name) for name in names] != own
+    for cache in turns:
+        await cache.close()
+
+
+async def test_equal_workloads_are_added_up_at_once(monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    """The count is repeated in each write of a namespace with thousands of Workloads."""
+    server.quotas.hard = {CPU: "100"}
+    for number in range(20):
+        await server.create(f"w-{number}", requirements={"cpuCount": 1})
+    read = list[str]()
+
+    def parse(text: str) -> Any:
+        read.append(text)
+        return parse_quantity(text)
+
+    monkeypatch.setattr(usage, "parse_quantity", parse)
+    await server.create("last", requirements={"cpuCount": 2})
+    assert 0 < len(read) < 20
 
 
 async def test_a_write_that_fails_or_is_given_up_keeps_no_turn(server: Server) -> None:
