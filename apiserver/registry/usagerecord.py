@@ -18,7 +18,7 @@ from apiserver.registry.claims import metering
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
-from storage.base import Check, Conflict, Delete, Full, Operation
+from storage.base import Check, Conflict, Delete, Operation, Unavailable
 from storage.cache import WatchCache
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ USAGERECORDS = Resource(
         Column("Since", "spec.current.since", type="date", description="Since when tenant, class, size and power are as stated"),
         Column("Age", "metadata.creationTimestamp", type="date"),
     ),
-    indexed={".namespace": "spec.current.namespace", ".namespaceUID": "spec.current.namespaceUID"},
+    indexed={".namespace": "spec.current.namespace"},
     verbs=frozenset({"get", "list", "watch"}),
 )
 
@@ -70,7 +70,7 @@ class UsageRecordRegistry(Registry):
                 await self.cache.commit(operations)
             except Conflict:
                 continue  # the Host's own write, or another replica, has done it
-            except Full as error:
+            except Unavailable as error:
                 log.warning("records of usage cannot be written now; the history of hosts has the claims until then: %s", error)
                 return
 

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from controllers.cli import drain, fleet, history, why
+from controllers.cli import drain, fleet, history, usage, why
 from controllers.cli.tables import PLAIN, Screen
 from controllers.drain import progress
 from controllers.fleet import gang_row, why_set
 from controllers.fleet import why as explained
+from controllers.usage import report
 from tests.unit.controllers.test_drain import holder
 from tests.unit.controllers.test_fleet import CLAIM, gang_member, host, set_, workload
 
@@ -37,6 +38,8 @@ HOSTS = [
 CONDITION = {"type": "Connected", "status": "False", "reason": "r", "message": "m"}
 CLASS = hostile({"metadata": {"name": "metal"}, "status": {"conditions": [CONDITION]}})
 WORKLOAD = hostile(workload())
+USED = {"namespace": "tenant-a", "namespaceUID": "1", "className": "c", "size": "s", "allocatedSeconds": 60, "poweredOnSeconds": 0}
+RECORD = hostile({"metadata": {"name": "h"}, "spec": {"intervals": [{**USED, "from": TIMES["boundAt"], "to": TIMES["releasedAt"]}]}})
 MEMBER = hostile(gang_member(0))
 SET = hostile(set_("CreationRefused", "refused"))
 SET["metadata"]["uid"] = MEMBER["metadata"]["ownerReferences"][0]["uid"]
@@ -50,6 +53,7 @@ def texts(on: Screen) -> dict[str, str]:
         "gang": why.shown({**explained(MEMBER, [], ""), "gang": gang_row(MEMBER, [MEMBER]), "workloadset": f"db{EVIL}"}, on),
         "set": why.shown(why_set(SET, [MEMBER]), on),
         "history": history.shown(HOSTS, on),
+        "usage": usage.shown(report([RECORD], 0, 2**31, 2**31), on),
         "drain": drain.result([progress(HOSTS[0], hostile(holder())), progress(HOSTS[1], None)], on),
     }
 
