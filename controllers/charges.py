@@ -54,9 +54,9 @@ def is_over(host: Object, status: Object) -> bool:
 def ends(host: Object, reported: ProviderHost, namespace: Callable[[str], Object | None] | None = None) -> bool:
     """Return whether the charge of the host ends.
 
-    It ends when the host is out of use for a reason that the tenant did not cause: the owner's
-    will, a fault, or another consumer. `namespace(name)` returns the Namespace that has the name
-    now, or None: a deleted namespace is not charged."""
+    It ends when the host is out of use for a reason that is not the tenant's: the owner's will, a
+    fault, or another consumer. `namespace(name)` returns the Namespace that has the name now, or
+    None: a deleted namespace is not charged."""
     charge = host["spec"].get("chargedTo")
     if charge and not host["spec"].get("claimRef") and namespace is not None and _is_gone(charge, namespace(charge["namespace"])):
         return True

@@ -26,7 +26,7 @@ class Cluster:
     """The management cluster. Of secrets, only names and versions are kept.
 
     `sets` is none of the `informers` that all controllers wait for, because an API server of an
-    earlier version has no sets: their controller runs it."""
+    earlier version has no sets. The controller of sets runs it."""
 
     client: Client
     workloads: Informer

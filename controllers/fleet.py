@@ -1,5 +1,5 @@
-"""Explain a fleet to its owner: capacity by class, the holder of each host, why a Workload or a set
-waits, and what a host was used for.
+"""Explain a fleet to its owner: capacity by class, holders and past claims of hosts, and why a
+Workload or a set waits.
 
 Nothing here asks a server. The scheduler's own functions decide whether a host would fit.
 """

@@ -40,8 +40,8 @@ class Use:
 class Report:
     """The use in a period from `begin` to `end`.
 
-    `estimated`: the period cuts an interval of which only the sum is known, such as a day's, and
-    has a share of the sum in proportion to time."""
+    `estimated`: the period cuts an interval of which only the sum is known, such as a day. The
+    share of the period is then estimated in proportion to time."""
 
     begin: int
     end: int

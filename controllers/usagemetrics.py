@@ -108,7 +108,7 @@ class _Amounts:
 class UsageFollower:
     """Follows the records for UsageMetrics.
 
-    It has an informer of its own, so that an API server of an earlier version, which does not serve
+    It has an informer of its own. So an API server of an earlier version, which does not serve
     records, does not hold up the controllers."""
 
     def __init__(self, client: Client) -> None:

@@ -66,8 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _all(client: Client, kind: Resource) -> list[Object]:
-    """Return all objects of the kind, or none for a user that may not list them, or from a server
-    that has no such kind yet."""
+    """Return all objects of the kind. There are none for a user who may not list them, and on a
+    server of an earlier version without the kind."""
     try:
         return (await client.list_all(kind))[0]
     except ApiException as error:

@@ -23,8 +23,8 @@ MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """Describe a free host: its kind of hardware, and for a dirty host the uid of the only
-    namespace that may have it ("" for none)."""
+    """Describe a free host: its kind of hardware, and the uid of the only namespace that may have a
+    dirty host ("" if it is clean)."""
 
     name: str
     kind: str

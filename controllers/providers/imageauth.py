@@ -1,8 +1,9 @@
-"""Compute the credentials with which an OCI image is pulled, from the secret that its Workload names.
+"""Compute the credentials with which an OCI image is pulled, from the secret that its Workload
+names.
 
 Of a tenant's secret, only the entry for the image's registry is passed on. Everything else in the
-secret stays in the tenant's namespace: credentials of other registries, and credential helpers,
-which are programs that a reader of the file would run.
+secret stays in the tenant's namespace: credentials of other registries, and credential helpers. A
+reader of the file would run these helpers as programs.
 """
 
 from __future__ import annotations

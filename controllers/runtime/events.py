@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 EVENTS = Resource("", "v1", "events", "Event")
 MAX_PENDING = 10_000
 BURST, PER_SECOND = 20, 50
-"""The number of waiting events above which they are written at most at this rate per second, so
-that they leave the server free for more urgent requests."""
+"""The number of waiting events above which they are written at most at this rate per second. So
+they leave the server free for more urgent requests."""
 REMEMBERED = 4096
 MESSAGE_LIMIT = 1024
 LOGGED = 2048

@@ -35,8 +35,8 @@ which a larger lead is believed."""
 AGAIN = 60.0
 """The seconds until a deletion that was refused is tried again."""
 ASKED = 1.0
-"""The seconds until the controllers ask the server again whether a lease is over, after the server
-has given the lease more time, or has answered another process."""
+"""The seconds until the controllers ask the server again whether a lease is over. They do so after
+the server has given the lease more time, or has answered another process."""
 UNPROCESSABLE = 422
 
 

@@ -127,7 +127,7 @@ def _refused(field: str, secret: Object, class_: Object | None) -> str | None:
 
 _IMAGE_AUTH_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
 """The types that BMO reads. They keep a tenant that may not read secrets from naming any other
-secret of the namespace, because the type of a secret cannot be changed."""
+secret of the namespace. The type of a secret cannot be changed."""
 
 
 def unusable(request: ApplyRequest) -> Outcome | None:

@@ -139,8 +139,8 @@ class ClassController:
     def _too_early(self, name: str, before: list[Object] | None, found: Object) -> bool:
         """Return whether it is too early to replace an earlier condition.
 
-        Either the source is being read for the first time since the controllers started, or it is
-        not known yet which of its hosts belong to another class."""
+        Either the first read of the source since the start of the controllers is not complete, or
+        it is not known yet which hosts belong to another class."""
         if found["type"] == "Connected":
             return is_true(before, "Connected") and found["status"] == "False" and self._sources.starting(name)
         if found["type"] == "Exclusive" and name not in self._overlapping:

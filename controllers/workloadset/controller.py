@@ -47,7 +47,7 @@ class WorkloadSetController:
     """Reconciles WorkloadSets by key."""
 
     def __init__(self, cluster: Cluster, *, workers: int = 4) -> None:
-        """Create the controller. It runs the informer of sets itself, so that an API server of an
+        """Create the controller. It runs the informer of sets itself. So an API server of an
         earlier version, which does not serve sets, does not hold up the other controllers."""
         self._cluster = cluster
         self.controller = Controller("workloadset", self.reconcile, workers=workers, flow=tenant_of)

@@ -74,7 +74,7 @@ def adopted_revision(set_: Object, workload: Object) -> str:
     """Return the revision of a Workload that no set made.
 
     The revision is the template's if the machine runs what the template asks for, however the rest
-    differs, because an adoption is no reason to install a machine again."""
+    differs. An adoption is no reason to install a machine again."""
     template, spec = set_["spec"]["template"]["spec"], workload["spec"]
     return revision_of(template if _deployment(spec) == _deployment(template) else spec)
 

@@ -55,8 +55,8 @@ class Adoption:
 
 
 def adoption_of(bmh: Object) -> Adoption | None:
-    """Return the adoption that the host records, or None. A record that cannot be read is ignored,
-    as is a record without the uid of its namespace, because a later namespace may have the name."""
+    """Return the adoption that the host records, or None. A record that cannot be read is ignored.
+    So is a record without the uid of its namespace, because a later namespace may have the name."""
     try:
         found = orjson.loads(annotations_of(bmh).get(names.ADOPTION) or "null")
     except orjson.JSONDecodeError:

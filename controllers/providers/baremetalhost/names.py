@@ -50,7 +50,7 @@ RECORD = f"{OURS}record"
 creates the Workload from it in a new store."""
 RECOVER = f"{OURS}recover"
 """An annotation that `recover` puts on a host whose claim the store has lost: the uid of the lost
-Workload, whose successor may take the host over."""
+Workload. Its successor may take the host over."""
 DIRTY_FOR = f"{OURS}dirty-for"
 """An annotation of a host whose disks were not wiped: only the namespace that it names may have
 the host.

@@ -3,8 +3,8 @@
 Two fields record the holder of a claim there: its consumerRef, and our label with the Workload's
 uid. The label outlives a consumerRef that its consumer there has overwritten. So the label
 distinguishes a claim that has to be handed back from one that was never taken. An annotation
-records the Workloads that have handed the claim back, so that a controller with an outdated cache
-does not take or release the host again.
+records the Workloads that have handed the claim back. So a controller with an outdated cache does
+not take or release the host again.
 """
 
 from __future__ import annotations
