@@ -34,6 +34,12 @@ def condition(obj: dict[str, Any], kind: str) -> tuple[str, str, str]:
     return "", "", ""
 
 
+def expect_free(hosts: list[dict[str, Any]], count: int) -> None:
+    """Check that so many hosts exist, and that all are available and offered."""
+    found = [(host.get("status", {}).get("phase"), bool(host["spec"].get("offers"))) for host in hosts]
+    assert found == [("Available", True)] * count
+
+
 def eventually(check: Callable[[], None], *, seconds: float = 60.0) -> None:
     """Wait until the check passes. Raises the check's own error if it does not pass in time."""
     deadline = time.monotonic() + seconds

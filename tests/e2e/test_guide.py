@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.e2e.objects import eventually
-from tests.pages import commands
+from tests.pages import commands, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,15 +29,5 @@ def test_a_tenants_first_day(make_dev: Callable[..., Dev], kubectl: Path, tmp_pa
     assert len(script) > 30
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     environment = {**os.environ, "PATH": f"{kubectl.parent}:{os.environ['PATH']}", "KUBECONFIG": str(dev.folder / "tenant-a.kubeconfig")}
-    done = subprocess.run(
-        ["bash", "-euxo", "pipefail", "-c", "\n".join(script)],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout[-4000:]
+    follow(script, tmp_path, environment, seconds=300)
     assert dev.user("tenant-a").items("workloads") == []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.kubectl import Refused
-from tests.e2e.objects import eventually, workload
+from tests.e2e.objects import eventually, expect_free, workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -138,8 +138,7 @@ def test_a_deleted_namespace_gives_its_hosts_back(dev: Dev) -> None:
 
 
 def _free(dev: Dev, count: int) -> None:
-    hosts = dev.owner.items("hosts")
-    assert [host.get("status", {}).get("phase") for host in hosts] == ["Available"] * count
+    expect_free(dev.owner.items("hosts"), count)
 
 
 def test_what_kubectl_makes_by_itself(dev: Dev) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.kubectl import Refused
-from tests.e2e.objects import IMAGE, condition, eventually, secret, workload
+from tests.e2e.objects import IMAGE, condition, eventually, expect_free, secret, workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,7 +126,7 @@ def test_what_is_malformed_is_refused_with_its_field(running: Dev, spec: dict[st
 
 
 def _free(dev: Dev) -> None:
-    assert [host.get("status", {}).get("phase") for host in dev.owner.items("hosts")] == ["Available"] * 4
+    expect_free(dev.owner.items("hosts"), 4)
 
 
 def _says(dev: Dev, kind: str, word: str) -> None:

@@ -69,13 +69,19 @@ def test_every_workload_keeps_its_machine_and_its_phase(upgraded: Dev) -> None:
 
 
 def test_bindings_have_the_state_that_was_encoded_elsewhere(upgraded: Dev) -> None:
-    states = {item["metadata"]["name"]: item["status"].get("binding") for item in items(upgraded.owner, "workloads", "-A")}
-    assert states == {name: None if phase == "Pending" else {"state": "Confirmed"} for name, phase in PHASES.items()}
+    def states() -> dict[str, Any]:
+        return {item["metadata"]["name"]: item["status"].get("binding") for item in items(upgraded.owner, "workloads", "-A")}
+
+    wanted = {name: None if phase == "Pending" else {"state": "Confirmed"} for name, phase in PHASES.items()}
+    eventually(lambda: expect(states(), wanted))
 
 
 def test_an_uncleaned_host_whose_mark_names_no_uid_is_nobodys(upgraded: Dev) -> None:
-    dirty = [item for item in items(upgraded.owner, "hosts") if item["status"].get("reason") == "Dirty"]
-    assert [item["spec"]["source"]["name"] for item in dirty] == ["host-0"]
+    def dirty() -> list[str]:
+        hosts = items(upgraded.owner, "hosts")
+        return [item["spec"]["source"]["name"] for item in hosts if item.get("status", {}).get("reason") == "Dirty"]
+
+    eventually(lambda: expect(dirty(), ["host-0"]))
     assert "host-0" not in {item["metadata"]["name"] for item in items(upgraded.owner, "baremetalhosts", "-A")}
 
 

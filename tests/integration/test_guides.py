@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.running import ROOT
-from tests.pages import commands
+from tests.pages import commands, follow
 
 CLUSTER = ".cluster"
 
@@ -26,16 +26,6 @@ def test_the_guide_works_as_it_is_written(page: str, tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment.pop("KUBECONFIG", None)
     try:
-        done = subprocess.run(
-            ["bash", "-euxo", "pipefail", "-c", "\n".join(script)],
-            cwd=tmp_path,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=600,
-        )
-        assert done.returncode == 0, done.stdout[-4000:]
+        follow(script, tmp_path, environment, seconds=600)
     finally:
         subprocess.run([sys.executable, str(ROOT / "hack/cluster"), "down", str(tmp_path / CLUSTER)], check=True, timeout=120)

@@ -61,9 +61,12 @@ def test_the_next_namespace_of_the_name_does_not_see_the_uncleaned_host(reused: 
     reused.kubectl(ADMIN, "apply", "-n", NAME, "-f", "-", stdin=stranger)
     waits = "--for=jsonpath={.status.conditions[?(@.type=='Bound')].reason}=HostNotFound"
     reused.kubectl(ADMIN, "wait", "-n", NAME, "workload/stranger", waits, "--timeout=30s")
-    (record,) = [item for item in reused.items(ADMIN, "hosts.workload.metal3.io") if item["spec"]["source"]["name"] == host]
-    assert record["status"]["reason"] == "Dirty"
-    assert first in record["status"]["message"]
+
+    def status() -> Any:
+        return next(item["status"] for item in reused.items(ADMIN, "hosts.workload.metal3.io") if item["spec"]["source"]["name"] == host)
+
+    eventually(lambda: status().get("reason") == "Dirty", seconds=30)
+    assert first in status()["message"]
 
     clean(reused, host)
     reused.kubectl(ADMIN, "wait", "-n", NAME, "workload/stranger", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
