@@ -17,7 +17,7 @@ from apiserver.client.kubeconfig import Source
 from controllers import kinds
 from controllers.backupmetrics import BackupMetrics
 from controllers.cluster import Cluster, cluster_id, connect
-from controllers.consumer.controller import ConsumerController
+from controllers.consumer.controller import ConsumerController, Waits
 from controllers.fleetmetrics import follow
 from controllers.host.controller import HostController
 from controllers.offer.controller import OfferController
@@ -53,7 +53,7 @@ class Health:
         return self.elector.problem() if self.elector is not None else "starting"
 
 
-def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, Cluster, Sources]:
+def compose(client: Client, *, view_group: str = "metal3.io", consumer_waits: Waits | None = None) -> tuple[Manager, Cluster, Sources]:
     """Return the manager with all controllers, ready to run."""
     cluster, manager = connect(client, view_group=view_group), Manager()
     sources = Sources(has_host=lambda name: name in cluster.hosts.store, cluster_id=partial(cluster_id, cluster))
@@ -70,7 +70,7 @@ def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, 
         OfferController(cluster),
         scheduler,
         workloads,
-        ConsumerController(cluster),
+        ConsumerController(cluster, consumer_waits or Waits()),
         WorkloadSetController(cluster),
     ):
         manager.add(controller)

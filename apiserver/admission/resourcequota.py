@@ -72,15 +72,18 @@ class ResourceQuota:
     refuses.
 
     `names(resource, namespace)` returns the names of this server's objects. `beside(attributes)`
-    returns how many hosts count in addition for a creation or a binding (see HeldHosts)."""
+    returns how many hosts count in addition for a creation or a binding (see HeldHosts). `seconds`:
+    see SECONDS."""
 
     def __init__(
         self,
         quotas: Quotas,
         names: Callable[[Resource, str], Collection[str]],
         beside: Callable[[Attributes], int] = lambda attributes: 0,
+        *,
+        seconds: float = SECONDS,
     ) -> None:
-        self._quotas, self._names, self._beside = quotas, names, beside
+        self._quotas, self._names, self._beside, self._seconds = quotas, names, beside, seconds
         self._groups: dict[tuple[str, str], _Group] = {}
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
@@ -147,7 +150,7 @@ class ResourceQuota:
         charge = _Charge(group, attributes.name, dry=context.dry_run, beside=lambda: self._beside(attributes))
         group.add(charge)
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(self._seconds):
                 why = await charge.answer
         except TimeoutError:
             charge(False)

@@ -8,6 +8,8 @@ a host that is known to be unused.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, deleting, key_of, labels_of, namespace_of
 from controllers import kinds
@@ -16,18 +18,25 @@ from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
 
 CONSUMER_FOUND = "ConsumerFound"
-FIRST, AGAIN, WHILE_GONE = 60.0, 300.0, 60.0
-"""The seconds until a new claim's consumer is looked up, and looked up again while it exists or
-not.
 
-The first wait gives a consumer that is just being created the time to appear."""
+
+@dataclass(frozen=True)
+class Waits:
+    """The seconds until a new claim's consumer is looked up, and looked up again while it exists or
+    not.
+
+    The first wait gives a consumer that is just being created the time to appear."""
+
+    first: float = 60.0
+    again: float = 300.0
+    while_gone: float = 60.0
 
 
 class ConsumerController:
     """Reconciles, by key, Workloads that were created by a claim through the view."""
 
-    def __init__(self, cluster: Cluster, *, workers: int = 2) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, waits: Waits, *, workers: int = 2) -> None:
+        self._cluster, self._waits = cluster, waits
         self.controller = Controller("consumer", self.reconcile, workers=workers, flow=tenant_of)
         cluster.workloads.add_handler(self._workload_changed)
 
@@ -41,7 +50,7 @@ class ConsumerController:
             if _said(new) is not None:
                 self.controller.queue.add(key_of(new))
         elif old is None or old["spec"].get("consumerRef") != new["spec"].get("consumerRef"):
-            self.controller.queue.add_after(key_of(new), FIRST)
+            self.controller.queue.add_after(key_of(new), self._waits.first)
 
     async def reconcile(self, key: str) -> Result | None:
         """Look the consumer up, and report the result."""
@@ -55,13 +64,13 @@ class ConsumerController:
             return None
         there = await self._is_there(resource, workload)
         if there is None:
-            return Result(requeue_after=AGAIN)
+            return Result(requeue_after=self._waits.again)
         wanted = _condition(workload, self._cluster.view_group, there=there)
         before = _said(workload)
         await self._cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": with_conditions(workload, [wanted])})
         if not there and (before is None or before["status"] == "True"):
             self._cluster.events.event(workload, "Warning", wanted["reason"], wanted["message"])
-        return Result(requeue_after=AGAIN if there else WHILE_GONE)
+        return Result(requeue_after=self._waits.again if there else self._waits.while_gone)
 
     async def _is_there(self, resource: Resource, workload: Object) -> bool | None:
         """Return whether the consumer exists, or None if that cannot be known here."""

@@ -105,25 +105,25 @@ class Processes:
         await stop(old, gently=gently)
         return old, self.start(name, old.argv, stage=old.stage)
 
-    async def stop_all(self) -> list[str]:
+    async def stop_all(self, term_seconds: float = TERM_SECONDS) -> list[str]:
         """End every recorded process that still runs, stage by stage. Return the names of those
         that had to be killed."""
         running = [process for process in self.recorded() if process.running()]
         killed: list[str] = []
         for stage in sorted({process.stage for process in running}, reverse=True):
             members = [process for process in running if process.stage == stage]
-            ended = await asyncio.gather(*(stop(process) for process in members))
+            ended = await asyncio.gather(*(stop(process, term_seconds=term_seconds) for process in members))
             killed += [process.name for process, gently in zip(members, ended, strict=True) if not gently]
         return killed
 
 
-async def stop(process: Process, *, gently: bool = True) -> bool:
-    """End a process: TERM, then KILL after TERM_SECONDS (or KILL at once if not `gently`).
+async def stop(process: Process, *, gently: bool = True, term_seconds: float = TERM_SECONDS) -> bool:
+    """End a process: TERM, then KILL after `term_seconds` (or KILL at once if not `gently`).
 
     Returns whether it ended without KILL."""
     if gently:
         _signal(process, signal.SIGTERM)
-        if await _gone(process, TERM_SECONDS):
+        if await _gone(process, term_seconds):
             return True
     _signal(process, signal.SIGKILL)
     if not await _gone(process, KILL_SECONDS):

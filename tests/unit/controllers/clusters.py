@@ -218,10 +218,10 @@ async def two_clusters() -> AsyncIterator[TwoClusters]:
 
 
 @asynccontextmanager
-async def controllers(clusters: TwoClusters) -> AsyncIterator[None]:
-    """Run all controllers."""
+async def controllers(clusters: TwoClusters, **options: Any) -> AsyncIterator[None]:
+    """Run all controllers. `options` are those of `compose`."""
     async with Client(clusters.management.kubeconfig) as client:
-        manager, _, clusters.sources = compose(client)
+        manager, _, clusters.sources = compose(client, **options)
         task = asyncio.ensure_future(manager.run())
         try:
             await asyncio.wait_for(manager.started.wait(), 60)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.admission import resourcequota
 from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable, ResourceQuota
 from apiserver.apis.status import ApiError, conflict
 from apiserver.registry.generic.attributes import Attributes
@@ -232,8 +231,8 @@ async def test_a_quota_that_was_not_counted_yet_refuses(cluster: Cluster) -> Non
     assert error.message.endswith("status unknown for quota: q, resources: count/things.g")
 
 
-async def test_waiting_has_an_end(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resourcequota, "SECONDS", 0.01)
+async def test_waiting_has_an_end(cluster: Cluster) -> None:
+    cluster.plugin = ResourceQuota(cluster, lambda resource, namespace: cluster.names, seconds=0.01)
 
     async def stuck(quota: dict[str, Any]) -> None:
         await asyncio.Event().wait()

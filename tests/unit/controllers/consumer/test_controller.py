@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controllers.consumer import controller as consumers
-from controllers.consumer.controller import consumer_resource
+from controllers.consumer.controller import Waits, consumer_resource
 from controllers.kinds import CLAIMED_THROUGH
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import Failure, eventually
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 MACHINES = "apis/infrastructure.cluster.x-k8s.io/v1beta1/metal3machines"
 MACHINE = {"apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "Metal3Machine", "namespace": "team-a", "name": "m0"}
 RELAYED = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "namespace": "team-a", "name": "m0"}
+SOON = Waits(0.05, 0.05, 0.05)
 
 
 def claimed(reference: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -28,9 +28,7 @@ def claimed(reference: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def clusters(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoClusters]:
-    for name in ("FIRST", "AGAIN", "WHILE_GONE"):
-        monkeypatch.setattr(consumers, name, 0.05)
+async def clusters() -> AsyncIterator[TwoClusters]:
     async with two_clusters() as made:
         made.hardware.put(BMH, bmh("h1"))
         yield made
@@ -41,7 +39,7 @@ def said(clusters: TwoClusters) -> str:
 
 
 async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(clusters: TwoClusters) -> None:
-    async with controllers(clusters):
+    async with controllers(clusters, consumer_waits=SOON):
         clusters.management.put(MACHINES, {"metadata": {"name": "m0", "namespace": "team-a"}})
         clusters.management.put(WORKLOADS, claimed())
         await eventually(lambda: said(clusters) == "Found" and clusters.phase("m0") == "Running")
@@ -61,7 +59,7 @@ async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(cluster
 
 async def test_a_consumer_in_another_cluster_is_not_missed(clusters: TwoClusters) -> None:
     """Move the claim away, so that it names the Workload that has the host in the other cluster."""
-    async with controllers(clusters):
+    async with controllers(clusters, consumer_waits=SOON):
         clusters.management.put(WORKLOADS, claimed())
         await eventually(lambda: said(clusters) == "ConsumerGone")
         clusters.management.edit(WORKLOADS, "m0", {"spec": {"consumerRef": RELAYED}}, "team-a")
@@ -79,7 +77,7 @@ async def test_what_may_not_be_read_is_not_said_to_be_gone(clusters: TwoClusters
         return Failure(403, "Forbidden", "no")
 
     clusters.management.fail = refuse
-    async with controllers(clusters):
+    async with controllers(clusters, consumer_waits=SOON):
         clusters.management.put(WORKLOADS, claimed())
         await eventually(lambda: len(asked) > 1 and clusters.phase("m0") == "Running")
         assert said(clusters) == ""
