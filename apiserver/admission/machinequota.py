@@ -4,7 +4,8 @@ The limits are those of the management cluster's ResourceQuotas. The use is coun
 objects while the write has its namespace's turn (see Turns). If another replica has added anything
 to the namespace meanwhile, the commit fails and the write is decided again. So no charge has to be
 refunded, and nothing has to be repaired after a crash. The quota's status is written afterwards
-(see server.delegation.usedamounts)."""
+(see server.delegation.usedamounts).
+"""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ from apiserver.registry.generic.entry import Entry
 
 
 class _Change(NamedTuple):
-    """What a write changes: the hosts that do not count beside its Workload, the amounts that the
-    Workload counts before the write, and those that the write adds."""
+    """The effect of a write: the hosts that do not count beside its Workload, the amounts that the
+    Workload counts before the write, and the amounts that the write adds."""
 
     taken: Collection[str]
     before: Counter[str]
@@ -62,7 +63,7 @@ class MachineQuota:
         if found and _adds(self._change(attributes), found):
             if not attributes.context.dry_run:
                 await self._turns.take(attributes.namespace, attributes.context)
-            # Others may have changed what counts before this write had its turn.
+            # Other writes may have changed the amounts while this write waited for its turn.
             why = self._refusal(attributes, found, self._change(attributes))
             if why is not None:
                 resource = attributes.resource
@@ -76,7 +77,7 @@ class MachineQuota:
         return attributes.subresource == "binding" or (not attributes.subresource and attributes.operation in ("CREATE", "UPDATE"))
 
     def _change(self, attributes: Attributes) -> _Change:
-        """Return what the write changes, as things are now."""
+        """Return the effect of the write on the present amounts."""
         taken = self._taken(attributes)
         before = self._before(attributes, taken)
         adds = Counter(self._after(attributes))

@@ -2,7 +2,8 @@
 
 Each webhook sees the changes of the previous ones. Source:
 admission/plugin/webhook/mutating/dispatcher.go of k8s.io/apiserver. A webhook with
-reinvocationPolicy IfNeeded is called a second time if a later webhook changed the object."""
+reinvocationPolicy IfNeeded is called a second time if a later webhook changed the object.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Apply the changes of a mutating webhook to an object, and limit the changes of all mutators.
 
 kube-apiserver lets webhooks and policies change anything, and then restores the fields that a
-client may not write. So does this module."""
+client may not write. So does this module.
+"""
 
 from __future__ import annotations
 

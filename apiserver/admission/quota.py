@@ -3,7 +3,8 @@
 The use of a quota is the larger of two numbers. One is status.used, which all servers and the quota
 controller write. The other is the number of objects that this server has or is about to create. The
 first may lack a creation that a recount has overtaken. The second may lack creations of other
-replicas."""
+replicas.
+"""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 
 Each such write stores the turn of its namespace in its own commit. The condition is that no other
 write has stored it since the total was counted. So no two writes rely on the same count. Namespaces
-share a fixed number of stored turns, so that a deleted namespace leaves none behind. Which ones
-share a turn depends on a secret of the store, so that nobody can choose a namespace's name to
-disturb another one."""
+share a fixed number of stored turns, so that a deleted namespace leaves none behind. A secret in
+the store decides which namespaces share a turn. So a tenant cannot choose a namespace's name that
+delays the writes of another namespace.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from storage.cache import WatchCache
 PREFIX = "/server/quota-turns/"
 SECRET = "/server/quota-turns-secret"
 BYTES = 2
-"""The bytes of a stored turn's name: there are 65,536 of them at most."""
+"""The bytes of a stored turn's name. So there are at most 65,536 stored turns."""
 SECONDS = 10.0
 """The seconds for which a write waits for its turn."""
 
@@ -58,7 +59,7 @@ class Turns:
             with suppress(Conflict):
                 await self._cache.commit([Put(SECRET, token_bytes(16), expected=0, priority=Priority.FOLLOWS)])
             stored = await self._cache.get(SECRET)
-            assert stored is not None, "nobody deletes it"
+            assert stored is not None, "the secret is never deleted"
             self._secret = stored.value
         return PREFIX + blake2b(namespace.encode(), key=self._secret, digest_size=BYTES).hexdigest()
 

@@ -1,8 +1,7 @@
-"""Define workload.metal3.io/v1alpha1 UsageRecord: which namespaces had one machine, and for how
-long.
+"""Define workload.metal3.io/v1alpha1 UsageRecord, the times in which namespaces had a machine.
 
-Tenants cannot read it, and only the server writes it. Its name is that of the machine's Host, and
-it outlives the Host, the Workloads, their classes and their namespaces.
+Tenants cannot read records, and only the server writes them. A record has the name of the machine's
+Host. It remains when the Host, its Workloads, their classes and their namespaces are deleted.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from apiserver.apis.meta import ObjectMeta
 
 
 class Holder(Model):
-    """A namespace that had the host, and what the host was then."""
+    """A namespace that had the host, and the class and the size of the host at that time."""
 
     namespace: str = Field(
         description="The namespace. Empty for the sum of several namespaces: a full record sums up its oldest intervals."
@@ -34,26 +33,26 @@ class Present(Holder):
 class Interval(Holder):
     """A time in which one namespace had the host.
 
-    Where the record became too large, old intervals of one holder are summed up by day, then by
-    month, in UTC. Then allocatedSeconds may be less than the time between `from` and `to`."""
+    When the record becomes too large, old intervals of one holder are summed up by day, then by
+    month, in UTC. In such a sum, allocatedSeconds may be less than the time between `from` and
+    `to`."""
 
-    start: Timestamp = Field(alias="from", description="The begin.")
+    start: Timestamp = Field(alias="from", description="The beginning.")
     end: Timestamp = Field(alias="to", description="The end, which is not part of the interval.")
     allocated_seconds: int = Field(ge=0, description="The seconds for which the namespace had the host.")
-    powered_on_seconds: int = Field(default=0, ge=0, description="The seconds of these for which the host was powered on.")
+    powered_on_seconds: int = Field(default=0, ge=0, description="The part of allocatedSeconds for which the host was powered on.")
 
 
 class UsageSpec(Model):
     """The use of one host."""
 
     host: str = Field(default="", description="The host's name at its source.")
-    current: Present | None = Field(default=None, description="Which namespace has the host now, if any.")
+    current: Present | None = Field(default=None, description="The namespace that has the host now, if one has it.")
     intervals: list[Interval] | None = Field(default=None, description="The ended intervals, the oldest first; at most 64 KiB.")
 
 
 class UsageRecord(Model):
-    """The use of one machine: which namespaces had it from when to when, and how long it was
-    powered on."""
+    """The use of one machine: when which namespaces had it, and how long it was powered on."""
 
     api_version: str | None = None
     kind: str | None = None

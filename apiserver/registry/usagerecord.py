@@ -1,8 +1,8 @@
-"""Serve UsageRecords read-only, and keep one for each host that a namespace has or had.
+"""Serve UsageRecords read-only, and maintain one for each host that a namespace has or had.
 
-The commits that change a Host write its record (see claims.metering). The task `keep` begins the
-records of hosts that were claimed before there were records, and deletes those of hosts that were
-deleted long ago.
+The commits that change a Host write its record (see claims.metering). The task `keep` creates the
+missing records of hosts that an earlier version claimed. It also deletes the records of Hosts that
+were deleted long ago.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ USAGERECORDS = Resource(
 KEPT = 400 * metering.DAY
 """The seconds from the last use of a deleted host until its record is deleted: thirteen months."""
 SECONDS = 60.0
-"""The seconds between two looks for hosts without a record."""
+"""The seconds between two searches for hosts without a record."""
 
 
 class UsageRecordRegistry(Registry):
@@ -58,20 +58,20 @@ class UsageRecordRegistry(Registry):
         self._hosts = hosts
 
     async def keep(self) -> None:
-        """Begin missing records and delete old ones, until cancelled."""
+        """Create missing records and delete old ones, until cancelled."""
         while True:
             await self.settle()
             await asyncio.sleep(SECONDS)
 
     async def settle(self) -> None:
-        """Begin missing records, and delete old ones."""
+        """Create missing records, and delete old ones."""
         for operations in self._missing():
             try:
                 await self.cache.commit(operations)
             except Conflict:
-                continue  # the Host's own write, or another replica, has done it
+                continue  # the Host's own write, or another replica, has written the record
             except Unavailable as error:
-                log.warning("records of usage cannot be written now; the history of hosts has the claims until then: %s", error)
+                log.warning("UsageRecords cannot be written now; until then, the histories of the Hosts keep the claims: %s", error)
                 return
 
     def _missing(self) -> Iterator[list[Operation]]:

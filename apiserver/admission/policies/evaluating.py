@@ -2,7 +2,8 @@
 k8s.io/apiserver).
 
 The functions compute without waiting. They raise Heavy or Undecided to end early. The caller then
-repeats the computation in a thread, or with one more decision of the authorizer."""
+repeats the computation in a thread, or with one more decision of the authorizer.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Change objects by MutatingAdmissionPolicies (policy/mutating/dispatcher.go of k8s.io/apiserver).
 
-Fields that a policy changes have no owner in managedFields, as in kube-apiserver."""
+Fields that a policy changes have no owner in managedFields, as in kube-apiserver.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Run the expressions of a write: cheap ones on the event loop, expensive ones in a thread.
 
 A tenant's object can make an expression expensive, and must not block the event loop, which serves
-all tenants. They share one thread, in which each tenant has one job at a time."""
+all tenants. They share one thread, in which each tenant has one job at a time.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 The namespace's quota continues to count such hosts. A claim that is cleared leaves its charge
 behind (Host.spec.chargedTo), in the same commit. The charge ends with a report that makes the host
 available to other namespaces. Quotas count the stored charges, so neither a slow controller nor a
-crash can lose one."""
+crash can lose one.
+"""
 
 from __future__ import annotations
 

@@ -133,8 +133,8 @@ class Claims:
     def check_commit(self, host: Entry, namespace: str, name: str, operations: Sequence[Operation], *, follows: bool = True) -> None:
         """Raise ApiError (413) if the host, the Workload and the view would be too large together.
 
-        Otherwise they could not be released in one commit. There is always room for the record of
-        the host's use."""
+        Otherwise they could not be released in one commit. The UsageRecord is not counted, because
+        a commit always has room for it."""
         there = (host, self.workloads.find(namespace, name), self.view_in(host.name, namespace))
         operations = [one for one in operations if not one.key.startswith(self.records.resource.prefix)]
         check_together(there, operations, follows=follows)

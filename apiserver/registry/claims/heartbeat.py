@@ -3,7 +3,8 @@
 Servers renew a record in the storage each minute. If the record is old, no client was served
 meanwhile, or a backup was restored. If the storage's revision is far ahead of the record's, a
 backup was restored. Tenants could not extend leases in a gap, or their extensions were lost. So
-leases from before the gap get more time (see lease)."""
+leases from before the gap get more time (see lease).
+"""
 
 from __future__ import annotations
 

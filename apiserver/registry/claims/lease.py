@@ -6,7 +6,8 @@ lease. A machine that is adopted as it runs has a lease only if the Workload its
 
 A lease that began before a gap in the service of the storage (see heartbeat) gets more time when
 its end comes. The tenant could not extend it during the gap, or the extension was lost by a
-restore."""
+restore.
+"""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ from apiserver.registry.generic.resource import lookup
 from storage.base import Operation
 
 BYTES = 64 * 1024
-"""The most bytes of a record's intervals. In a commit of etcd, there is room for them beside the
-largest host, Workload and view."""
+"""The largest size in bytes of a record's intervals. A commit to etcd has room for them beside the
+largest Host, Workload and view."""
 HOLDER = ("namespace", "namespaceUID", "className", "size")
 DAY = 86400
 
@@ -34,8 +34,7 @@ Spec = dict[str, Any]
 
 
 def operations(records: Registry, host: Mapping[str, Any], *, begins: bool = False) -> list[Operation]:
-    """Return the write of the record for the commit of this Host; none if the record stays the
-    same.
+    """Return the operations that update the record in the commit that stores `host`, possibly none.
 
     A missing record is created only if the write `begins` a claim: a full store accepts no new key,
     and a release must not need one."""
@@ -70,12 +69,12 @@ def holding(host: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     found = {"namespace": holder["namespace"], "namespaceUID": holder.get("namespaceUID")}
     found |= {"className": spec["className"], "size": size(host)}
-    return {**_present(found), "poweredOn": lookup(host, "status.report.status.poweredOn") is True}
+    return {**_without_empty(found), "poweredOn": lookup(host, "status.report.status.poweredOn") is True}
 
 
 def followed(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
-    """Return the record's spec after the write of this Host. It is `spec` itself if nothing
-    changes."""
+    """Return the record's spec after the write of this Host. Returns `spec` itself if nothing
+    changes. `now` is in seconds since the epoch."""
     if spec is None:
         spec = _begun(host, now)
     held, before = holding(host), spec.get("current")
@@ -89,11 +88,11 @@ def followed(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
         whole = at - seconds(before["since"])
         intervals = bounded([*intervals, _interval(before, seconds(before["since"]), at, whole if before["poweredOn"] else 0)])
     present = {**held, "since": stamp(at)} if held is not None else None
-    return _present({"host": host["spec"]["source"]["name"], "current": present, "intervals": intervals})
+    return _without_empty({"host": host["spec"]["source"]["name"], "current": present, "intervals": intervals})
 
 
 def without_holder(host: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of the Host without the namespace that has it."""
+    """Return the Host without the fields that say which namespace has it."""
     return {**host, "spec": {field: value for field, value in host["spec"].items() if field not in ("claimRef", "chargedTo")}}
 
 
@@ -111,8 +110,8 @@ def ended(spec: Spec) -> int | None:
 def bounded(intervals: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return intervals of at most BYTES, with the same sums.
 
-    The older half of a full record is summed up by day, then by month, then as a whole, and at last
-    without the names of its holders."""
+    The older half of a full record is summed up in up to four steps: for each holder by day, by
+    month and as a whole, and finally for all holders together."""
     for same in (_same_day, _same_month, _same_holder, _same_record):
         if len(orjson.dumps(intervals)) <= BYTES:
             break
@@ -143,9 +142,9 @@ def _begun(host: Mapping[str, Any], now: int) -> Spec:
         begin, end = max(last, seconds(claim["boundAt"])), min(now, seconds(claim["releasedAt"]) if "releasedAt" in claim else now)
         if end > begin:
             holder = {"className": host["spec"]["className"], "size": size(host), **claim}
-            intervals.append(_interval(_present(holder), begin, end, 0))
+            intervals.append(_interval(_without_empty(holder), begin, end, 0))
             last = end
-    return _present({"host": host["spec"]["source"]["name"], "intervals": bounded(intervals)})
+    return _without_empty({"host": host["spec"]["source"]["name"], "intervals": bounded(intervals)})
 
 
 def _interval(holder: Mapping[str, Any], begin: int, end: int, powered_on: int) -> dict[str, Any]:
@@ -162,8 +161,8 @@ def _last(spec: Spec) -> int:
 
 
 def _summed(intervals: list[dict[str, Any]], same: Callable[[dict[str, Any]], tuple[Any, ...] | None]) -> list[dict[str, Any]]:
-    """Return the intervals, with those summed up for which `same` returns equal keys. Intervals for
-    which it returns None stay as they are."""
+    """Return the intervals after adding up those for which `same` returns equal keys. An interval
+    for which it returns None stays unchanged."""
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for number, interval in enumerate(intervals):
         key = same(interval) or (number,)
@@ -195,5 +194,5 @@ def _same_record(interval: dict[str, Any]) -> tuple[Any, ...]:
     return ("all",)
 
 
-def _present(values: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(values: dict[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in values.items() if value}

@@ -77,7 +77,8 @@ def _had(claims: Claims, namespace: str) -> dict[tuple[str, str], Entry]:
 
 
 class Sums:
-    """Adds amounts by class. Names are made once for all, because a namespace has many objects."""
+    """Adds amounts by class. The names of the sums are built only once, because a namespace may
+    have many objects."""
 
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, str, str], int] = {}
