@@ -2,7 +2,8 @@
 
 The API server reads the Collections of this watch cache synchronously. Items are decoded once per
 write, and nothing is copied. The cache itself keeps no stored bytes. As a Store, it forwards every
-call. A call returns only when the collections contain the revision that it reports."""
+call. A call returns only when the collections contain the revision that it reports.
+"""
 
 from __future__ import annotations
 

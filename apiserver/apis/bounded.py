@@ -1,7 +1,8 @@
 """Provide caches with a bounded number of bytes, because tenants choose the size of their content.
 
 Every cache of the server and of the controllers is a Bounded or uses `remembering`; a test enforces
-this."""
+this.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ Tenants cannot read it. A Host is to machines what a PersistentVolume is to disk
 reports what it can offer (status), and the server records which Workload has it (spec.claimRef).
 The Host is the record of the claim. Its name is derived from the real host's identity. So a host
 has one claim, regardless of the class, namespace or name under which it is seen. It contains no BMC
-address or credential."""
+address or credential.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Define where a Workload's host may be, and which Workloads get their hosts together.
 
 Rules are relative to failure domains and to other Workloads. Names and meanings are those of a
-Pod's topologySpreadConstraints and podAntiAffinity."""
+Pod's topologySpreadConstraints and podAntiAffinity.
+"""
 
 from __future__ import annotations
 

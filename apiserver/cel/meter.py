@@ -1,6 +1,7 @@
 """Charge the work of an expression, in the units of cel-go, and end it at its limit.
 
-Work is charged before it is done, so no work beyond a limit begins."""
+Work is charged before it is done, so no work beyond a limit begins.
+"""
 
 from __future__ import annotations
 

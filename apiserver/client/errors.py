@@ -7,7 +7,8 @@
     BadConfig                    the kubeconfig cannot be used; the message says what is wrong
 
 Messages come from the server's Status and may quote the request. Log them for the operator, and
-never show them to a tenant."""
+never show them to a tenant.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Trace requests and claims, if tracing is configured: an interface without an implementation.
 
 `apiserver.cli.otel` implements it with OpenTelemetry. While `tracer` is None, OpenTelemetry is not
-imported, and its callers only check `tracer`."""
+imported, and its callers only check `tracer`.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Create the objects of the first start: namespaces, a class, and hosts with their BMC secrets.
 
 Each object is created only once. A ConfigMap records the created objects, so that an object that
-the user has deleted is not created again."""
+the user has deleted is not created again.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ The filter is placed behind authentication and before all expensive work: author
 the handler. Each priority level has its own seats. A flow is a user, or all service accounts of a
 namespace. Within a level, each flow has a queue, and never more than a part of the seats. The time
 of the event loop is shared between flows as well (flowcontrol.looptime). docs/flowcontrol.md lists
-which of its parts were adopted and which were not."""
+which of its parts were adopted and which were not.
+"""
 
 from __future__ import annotations
 

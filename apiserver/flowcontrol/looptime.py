@@ -4,7 +4,8 @@ A request is driven step by step, from one suspension to the next, and each step
 each round of the loop, the flows whose requests can continue share a millisecond, the flow with the
 least use first. Others wait for a later round. So a request of a flow with little use waits for one
 round, regardless of the number and cost of other flows' requests. The CPU time of the thread is
-measured: no flow is charged for time in which the machine did something else."""
+measured: no flow is charged for time in which the machine did something else.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Each request to kube-apiserver has the caller's own credentials, so kube-apiserver decides whether
 the caller may read the document. Merged documents are cached with kube-apiserver's ETag, so an
-unchanged document is neither sent nor merged again."""
+unchanged document is neither sent nor merged again.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 Requests for the view pass the filters of this server's own port. For all other requests,
 kube-apiserver authorizes and impersonates by the caller's credentials. The gateway authenticates
-them, so that flow control and the audit log know their users."""
+them, so that flow control and the audit log know their users.
+"""
 
 from __future__ import annotations
 

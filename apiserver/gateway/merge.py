@@ -2,7 +2,8 @@
 
 The kinds of the view replace those of the same name in every version of their group. Everything
 else stays as it is in kube-apiserver's document. The functions return new documents, and change
-none."""
+none.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Pass requests on to kube-apiserver, and stream its answers.
 
-Bodies pass in pieces in both directions, so a request takes no more memory than its buffers."""
+Bodies pass in pieces in both directions, so a request takes no more memory than its buffers.
+"""
 
 from __future__ import annotations
 

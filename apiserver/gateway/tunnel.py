@@ -2,7 +2,8 @@
 
 Both connections leave HTTP after the answer 101. Data then passes unchanged between the two sides.
 A side that does not read stops the other from sending, and the HTTP server cuts a client that does
-not read at all."""
+not read at all.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 A watch holds only its position in the collection's history. The Broadcaster of all watches writes
 new events. A client that does not read is disconnected. A client that falls behind the history, or
-requests compacted history, gets an ERROR event with 410 and lists again."""
+requests compacted history, gets an ERROR event with 410 and lists again.
+"""
 
 from __future__ import annotations
 

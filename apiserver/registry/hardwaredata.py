@@ -1,7 +1,8 @@
 """Serve the tenants' HardwareData: the hardware of the hosts that a namespace sees, read-only.
 
 A HardwareData has the name and the namespace of the view whose status.hardware it repeats. It
-exists as long as the view shows hardware. So it shows nothing that the view does not show."""
+exists as long as the view shows hardware. So it shows nothing that the view does not show.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 The bundle is the authority of a self-made serving certificate. The operator owns the APIServices
 themselves. An APIService that does not exist, or that kube-apiserver serves itself (a CRD of the
-same group), is left unchanged."""
+same group), is left unchanged.
+"""
 
 from __future__ import annotations
 

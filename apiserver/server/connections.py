@@ -4,7 +4,8 @@ It uses aiohttp's low-level server. Input that never becomes a request (garbage,
 is answered with a Status as well, without quoting the input.
 
 A client that does not read its answers keeps them in memory, after their requests have left flow
-control and its deadlines. So this module limits the time in which a client must read."""
+control and its deadlines. So this module limits the time in which a client must read.
+"""
 
 from __future__ import annotations
 

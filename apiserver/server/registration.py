@@ -5,7 +5,8 @@ regardless of applied manifests. Tenants then see the objects of that definition
 this server runs. The same holds while kube-apiserver cannot reach this server, which the
 APIService's condition Available says. So the server reports both in its log, in /readyz?verbose and
 in a metric. It stays ready, because its other group is served, and a definition that is added later
-must not end that."""
+must not end that.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 This module uses etcd3-py's addresses, /v3 prefix, token, pool, and methods for administration. It
 replaces the blocking probe in the constructor, the calls without timeouts, the models, the errors,
-TLS without host names, and watches (see storage.etcd.watch)."""
+TLS without host names, and watches (see storage.etcd.watch).
+"""
 
 # mypy: disallow-untyped-calls=False
 # (etcd3-py has no types)

@@ -5,7 +5,8 @@ and clients that know those states would miss changes. A restored etcd has anoth
 raft term, which the header of every answer contains. Otherwise a revision never decreases. A record
 in the store contains the IDs of the time when it was written. Servers that start after a restore
 detect it by this record. A snapshot that was restored with --bump-revision has only new revisions,
-and everything older is compacted; such an etcd may be served."""
+and everything older is compacted; such an etcd may be served.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ reserve with many small writes. The consequences of clients' writes may use half
 leave MARK bytes for each key. Values may be replaced in five eighths of the reserve, and a release
 may use three quarters.
 
-Use a FreeSpace for one connection, inside its transactions."""
+Use a FreeSpace for one connection, inside its transactions.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Provide CEL's authorizer, which says whether a user may do something.
 
 A decision takes a request to the cluster, for which an expression cannot wait. The expression ends
-with Undecided instead, and is evaluated again once the decision is known."""
+with Undecided instead, and is evaluated again once the decision is known.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Generate the OpenAPI documents of resources, versions 2.0 and 3.0.
 
 They contain the parts that Kubernetes' clients and its aggregator read. Both versions are generated
-from the same neutral schemas and operations, in which a reference is {"$ref": "@name"}."""
+from the same neutral schemas and operations, in which a reference is {"$ref": "@name"}.
+"""
 
 from __future__ import annotations
 

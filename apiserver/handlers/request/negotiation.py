@@ -2,7 +2,8 @@
 
 The supported media types are JSON and YAML. Their parameters may request the forms Table and
 PartialObjectMetadata[List] of meta.k8s.io v1 and v1beta1. Unsupported alternatives (protobuf, CBOR)
-are skipped, and the client's next one is tried."""
+are skipped, and the client's next one is tried.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 That is YAML 1.1 without times and sexagesimal numbers, and with strings as keys. Values are built
 from the parser's events, one by one. The code does not recurse, and ends as soon as values are too
 deep or too many. It can be interrupted after every few events. Aliases are refused, because a small
-text could represent a huge value."""
+text could represent a huge value.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 The cache holds the constant part, and the whole row until one of its ages changes. The constant
 part consists of the encoded cells, and the position of the metadata in the object's JSON. It is
 computed once, at the first use for a table or a metadata list. Timestamps are kept as placeholders
-between \\x01 bytes, which JSON always escapes, and are rendered as ages for each response."""
+between \\x01 bytes, which JSON always escapes, and are rendered as ages for each response.
+"""
 
 from __future__ import annotations
 

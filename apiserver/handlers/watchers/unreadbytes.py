@@ -3,7 +3,8 @@ others.
 
 A client has some seconds to read the written bytes (see handlers.watch). While all unread bytes
 exceed the bound, the user with most of them loses the connection that has waited longest. Use it on
-one event loop."""
+one event loop.
+"""
 
 from __future__ import annotations
 

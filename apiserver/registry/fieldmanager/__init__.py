@@ -3,7 +3,8 @@
 The package does no I/O. Compile a kind's schema once with `compile_schema`. Then call
 `track_update` for every create, PUT, JSON and merge patch, and `apply` for apply patches.
 `configured` merges the apply configuration of an admission policy. All other modules serve these
-functions."""
+functions.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """Merge the apply configuration of an admission policy (policy/mutating/patch/smd.go of
 k8s.io/apiserver).
 
-Its fields get no owner, and no field is removed."""
+Its fields get no owner, and no field is removed.
+"""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ is a member. A subtree with the key "." means that the field is a member and has
 subtree without "." means that only fields below are members. The root {} is the empty set.
 
 So a stored document is used without parsing, and set operations visit only the parts that both
-sides have. Trees never change: results share parts with their operands."""
+sides have. Trees never change: results share parts with their operands.
+"""
 
 from __future__ import annotations
 

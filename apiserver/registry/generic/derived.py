@@ -2,7 +2,8 @@
 
 Derived objects are neither stored nor cached. Each is computed when it is read, and has the
 resourceVersion of its origin. An index of the origin's collection has the objects from which others
-are derived. So the cost of a page depends on the page, not on the length of the list."""
+are derived. So the cost of a page depends on the page, not on the length of the list.
+"""
 
 from __future__ import annotations
 

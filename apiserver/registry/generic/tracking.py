@@ -3,7 +3,8 @@
 This is a thin layer over apiserver.registry.fieldmanager. Objects are tracked as they arrive at
 admission, as in kube-apiserver. Webhooks see the owners of fields, and a field that a webhook
 changes has no owner until a client writes it. A view is tracked as it is stored, because the effect
-of a write to it is not known earlier."""
+of a write to it is not known earlier.
+"""
 
 from __future__ import annotations
 

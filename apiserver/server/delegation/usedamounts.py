@@ -2,7 +2,8 @@
 
 kube-controller-manager does not write these names, because it does not know them. Every replica
 counts the stored objects, so all replicas write the same numbers, before and after a restart.
-Admission does not use these numbers; they are for readers of the quota."""
+Admission does not use these numbers; they are for readers of the quota.
+"""
 
 from __future__ import annotations
 
