@@ -44,9 +44,10 @@ class Manager:
         return informer
 
     def optional(self, informer: Informer) -> None:
-        """Report also an informer that a component runs itself, and that nothing else waits for.
+        """Report failures also of an informer that a component runs itself, and that start-up does
+        not wait for.
 
-        A server that does not serve its kind (404) is no problem."""
+        A server that does not serve its kind (404) is no failure."""
         self._optional.append(informer)
 
     def add(self, runnable: Runnable) -> None:

@@ -127,9 +127,9 @@ class SchedulerCache:
         return self._of(class_name)
 
     def is_assumed(self, name: str, serial: int) -> bool:
-        """Return whether the host would be free, but for the assumption that `assume` returned.
+        """Return whether the host is kept only by the assumption with this number, from `assume`.
 
-        After that one has expired, the host may be assumed for another Workload."""
+        After the assumption has expired, the host may be assumed for another Workload."""
         self._expire()
         return name in self._held and self._assumed[name][1] == serial
 

@@ -59,7 +59,8 @@ class Unbindable(Exception):
 
 
 class BindingForbidden(Unbindable):
-    """Reports that something else than a quota forbids the binding, such as an admission policy."""
+    """Reports that the API server forbids the binding for another reason than a quota, such as an
+    admission policy."""
 
 
 class QuotaExceeded(Unbindable):

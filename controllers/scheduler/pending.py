@@ -18,7 +18,7 @@ LOOK_AT_QUOTA, TRIES_PER_SECOND = 10.0, 5
 most such tries per second of a namespace. Quotas are not watched."""
 LOOKS_PER_SECOND = 200
 SHARE, BURST = 0.2, 1.0
-"""The share of the process's time that a namespace's repeated looks for hosts may take, and the
+"""The share of CPU time that a namespace's repeated attempts to find hosts may take, and the
 seconds by which they may exceed it."""
 ASSUMED_FOR = 30.0
 """The seconds after which the event of a binding is not expected any more."""
@@ -106,7 +106,8 @@ class Turns:
     def seconds(self, group: tuple[str, str]) -> float:
         """Return the seconds until a Workload of the group asks again whether it is its turn.
 
-        So all that wait for a higher priority ask LOOKS_PER_SECOND times."""
+        So all Workloads that wait for a higher priority ask LOOKS_PER_SECOND times per second
+        together."""
         return self._sizes[group] / LOOKS_PER_SECOND
 
 
@@ -176,10 +177,10 @@ class FullQuotas:
 
 
 class ForbiddenBindings:
-    """Holds the Workloads whose binding the API server forbids, though no quota is full.
+    """Holds the Workloads whose binding the API server forbids for another reason than a quota.
 
-    A policy may forbid some hosts only, so a few are tried at once, and others later. None is kept
-    from other Workloads meanwhile."""
+    A policy may forbid only some hosts, so a few hosts are tried at once, and others later. No host
+    is kept from other Workloads meanwhile."""
 
     def __init__(self, clock: Clock, at_once: int) -> None:
         self._clock, self._at_once = clock, at_once
@@ -205,16 +206,17 @@ class ForbiddenBindings:
         return self._forbidden[key][2] if self.seconds(key) else None
 
     def another(self, key: str, want: Requirements) -> Requirements:
-        """Return the requirements by which another one of equal hosts is chosen."""
+        """Return the requirements with another seed, so that another one of equal hosts is
+        chosen."""
         tries = self._forbidden.get(key, (0.0, 0, ""))[1]
         return replace(want, seed=f"{want.seed}/{tries}") if tries else want
 
 
 class Effort:
-    """Bounds the time that the rules of a namespace's Workloads and its gangs take.
+    """Bounds the CPU time for a namespace's Workloads with placement rules, and for its gangs.
 
-    Each look compares a Workload with its neighbours, and any change of one of them, or of a host,
-    lets all of them look again."""
+    Each attempt to find a host compares a Workload with its neighbours. Any change of a neighbour
+    or of a host causes new attempts of all of them."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -223,7 +225,7 @@ class Effort:
 
     @contextmanager
     def of(self, namespace: str) -> Iterator[None]:
-        """Measure a look of the namespace. Looks within a look count once."""
+        """Measure the attempt of the namespace in the block. Nested blocks count once."""
         begun, before = thread_time(), self._within
         self._within = True
         try:
@@ -234,11 +236,11 @@ class Effort:
                 self.add(namespace, thread_time() - begun)
 
     def add(self, namespace: str, seconds: float) -> None:
-        """Add the time that a look took."""
+        """Add the CPU seconds of an attempt."""
         self._debts[namespace] = self._clock.time(), self._debt(namespace) + seconds
 
     def seconds(self, namespace: str) -> float:
-        """Return the seconds until the namespace may look again."""
+        """Return the seconds until the namespace may try again."""
         debt = self._debt(namespace)
         if not debt:
             self._debts.pop(namespace, None)

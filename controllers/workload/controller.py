@@ -61,7 +61,8 @@ missed."""
 GANG_PATIENCE = 60.0
 """The seconds for which a host is kept for a member whose gang lacks others."""
 GANG_INCOMPLETE = "GangIncomplete"
-"""The reason for which a host is given up that nobody else has, so that it is free for others."""
+"""The reason for giving up a host that no other consumer has, so that it becomes free for
+others."""
 FOLLOW = 2.0
 """The seconds to wait for the Host of a new binding."""
 
