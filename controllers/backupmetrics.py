@@ -6,12 +6,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from apiserver.client.client import Client
+from apiserver.client.clock import seconds_of
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, name_of
 
@@ -65,8 +65,6 @@ class BackupMetrics(Collector):
 def times_of(cron_jobs: Iterable[Object]) -> dict[str, float]:
     """Return the seconds since the epoch of the last success of each CronJob, or of its creation."""
     return {
-        name_of(one): datetime.fromisoformat(
-            (one.get("status") or {}).get("lastSuccessfulTime") or one["metadata"]["creationTimestamp"]
-        ).timestamp()
+        name_of(one): seconds_of((one.get("status") or {}).get("lastSuccessfulTime") or one["metadata"]["creationTimestamp"])
         for one in cron_jobs
     }

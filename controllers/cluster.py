@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from apiserver.apis.host import uid_of_view
-from apiserver.apis.workload import named_secrets
+from apiserver.apis.workload import host_of, named_secrets
 from apiserver.client.client import Client
 from apiserver.client.clock import timestamp
 from apiserver.client.informer import Informer
@@ -144,7 +144,7 @@ def claimed_host(cluster: Cluster, workload: Object) -> Object | None:
         for host in cluster.hosts.store.by_index("claim", key_of(workload))
         if host["spec"]["claimRef"]["uid"] == workload["metadata"]["uid"]
     ]
-    told = (workload.get("status") or {}).get("host")
+    told = host_of(workload)
     if told:
         claimed = [host for host in claimed if uid_of_view(host["spec"]["source"], namespace_of(workload)) == told["uid"]]
     return claimed[0] if claimed else None
@@ -164,7 +164,7 @@ def with_conditions(obj: Object, wanted: list[Object]) -> list[Object]:
 
 def secret_keys(workload: Object) -> list[str]:
     """Return the keys of the secrets that the Workload names, once it has a host to use them on."""
-    if not (workload.get("status") or {}).get("host"):
+    if not host_of(workload):
         return []
     return sorted({f"{namespace_of(workload)}/{name}" for name in named_secrets(workload["spec"]).values()})
 

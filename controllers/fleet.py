@@ -10,11 +10,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from typing import Any
 
 from apiserver.apis.host import CORDONED, unavailable_reason
+from apiserver.client.clock import seconds_of
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
 from controllers.gangs import standing
 from controllers.leasedsets import LEASE_ENDED
@@ -189,7 +189,7 @@ def _lease(status: Object) -> str:
     lease = status.get("lease")
     if not lease:
         return ""
-    minutes = max(0, int(datetime.fromisoformat(lease["expirationTimestamp"]).timestamp() - time.time())) // 60
+    minutes = max(0, int(seconds_of(lease["expirationTimestamp"]) - time.time())) // 60
     left = f"{minutes // 1440}d {minutes % 1440 // 60}h" if minutes >= 1440 else f"{minutes // 60}h {minutes % 60}m"
     return f"; its lease ends at {lease['expirationTimestamp']}, in {left}"
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import TypeVar
 
 from prometheus_client import Counter, Histogram
@@ -19,16 +18,19 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from apiserver.apis.host import unavailable_reason
-from apiserver.apis.workload import RAN_PHASES
+from apiserver.apis.names import LEASE_EXPIRED as EXPIRED
+from apiserver.apis.workload import RAN_PHASES, host_of
 from apiserver.client import tracing
+from apiserver.client.clock import seconds_of
 from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers.classaccess import default_class, is_connected
 from controllers.cluster import Cluster
+from controllers.gangs import has_host
 from controllers.host.abandoned import ABANDONED
 from controllers.runtime.conditions import find_condition, is_true
-from controllers.workload.lease import EXPIRED, EXPIRING
+from controllers.workload.lease import EXPIRING
 from controllers.workloadclass.status import UNHEALTHY
 from controllers.workloadset.status import SET_STATES, state_of_set
 
@@ -37,7 +39,6 @@ MEMBER_STATES = ("available", "unavailable")
 LEASE_STATES = ("running", "ending", "ended")
 PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0, 14400.0)
-NOT_SERVED = (403, 404)
 """The answers for a kind that the account may not read, or that a server of an earlier version
 lacks."""
 UNSCHEDULED = "Unscheduled"
@@ -111,14 +112,14 @@ class FleetMetrics(Collector):
             return
         before, phase = _phase(old), _phase(new)
         if phase == "Pending":
-            self._waiting[uid] = (_class(new), _reason(new), _seconds(new, "creationTimestamp"))
+            self._waiting[uid] = (_class(new), _reason(new), seconds_of(new["metadata"]["creationTimestamp"]))
         else:
             self._waiting.pop(uid, None)
         self._measure_start(uid, old, new, phase)
         if old is not None and not _has_ended(old) and _has_ended(new):
             self._ended.labels(self._fold(_class(new))).inc()
-        if _has_host(new) and new["metadata"].get("deletionTimestamp"):
-            self._releasing[uid] = (_class(new), _seconds(new, "deletionTimestamp"))
+        if has_host(new) and new["metadata"].get("deletionTimestamp"):
+            self._releasing[uid] = (_class(new), seconds_of(new["metadata"]["deletionTimestamp"]))
         if old is not None and before != phase:
             self._count(new, phase)
 
@@ -177,7 +178,7 @@ class FleetMetrics(Collector):
             self._starting.add(uid)
         elif phase == "Running" and uid in self._starting:
             self._starting.discard(uid)
-            created = _seconds(new, "creationTimestamp")
+            created = seconds_of(new["metadata"]["creationTimestamp"])
             self._time_to_running.labels(self._fold(_class(new))).observe(max(0.0, self._clock() - created))
             if (tracer := tracing.active.tracer) is not None:
                 tracer.lived("time to Running", uid, created, {"k8s.object.key": key_of(new), "class": _class(new)})
@@ -223,7 +224,7 @@ def _is_followed(informer: Informer) -> bool:
     """Return whether the server allows reading the kind. Other alerts report a server that does not
     answer."""
     error = informer.last_error
-    return not (isinstance(error, ApiException) and error.status in NOT_SERVED)
+    return not (isinstance(error, ApiException) and (error.forbidden or error.not_found))
 
 
 def state_of(host: Object) -> str:
@@ -250,7 +251,7 @@ def _workload_key(workload: Object | None) -> tuple[str, str] | None:
 
 
 def _class(workload: Object) -> str:
-    bound = (workload.get("status") or {}).get("host") or {}
+    bound = host_of(workload)
     return str(bound.get("class") or workload["spec"].get("className") or "")
 
 
@@ -293,14 +294,6 @@ def _phase(workload: Object | None) -> str:
 def _reason(workload: Object) -> str:
     found = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
     return str(found["reason"]) if found is not None and found["status"] == "False" else UNSCHEDULED
-
-
-def _has_host(workload: Object) -> bool:
-    return bool((workload.get("status") or {}).get("host"))
-
-
-def _seconds(obj: Object, field: str) -> float:
-    return datetime.fromisoformat(obj["metadata"][field]).timestamp()
 
 
 def _common(reasons: Iterable[str]) -> set[str]:

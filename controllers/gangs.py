@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from apiserver.apis.workload import host_of
 from apiserver.client.objects import Object, deleting
 
 
@@ -31,4 +32,4 @@ def standing(members: Iterable[Object]) -> Standing:
 
 def has_host(workload: Object) -> bool:
     """Return whether a host was chosen for the Workload."""
-    return bool((workload.get("status") or {}).get("host"))
+    return bool(host_of(workload))

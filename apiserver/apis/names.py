@@ -29,6 +29,8 @@ ADOPTS = f"{GROUP}/adopts"
 
 It names the consumer at the source as "APIVERSION KIND NAMESPACE/NAME". Only a claim of this
 consumer is adopted."""
+LEASE_EXPIRED = "LeaseExpired"
+"""The condition of a Workload with which the controllers announce that they delete it."""
 CLASS_LABEL = f"{GROUP}/class"
 """A label of a Host: the WorkloadClass that offers it."""
 DEFAULT_CLASS_ANNOTATION = "workloadclass.workload.metal3.io/is-default-class"

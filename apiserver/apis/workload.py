@@ -33,6 +33,11 @@ def binding_state(status: Mapping[str, Any] | None) -> BindingState | None:
     return state or earlier_binding_state(status)
 
 
+def host_of(workload: Mapping[str, Any]) -> dict[str, Any]:
+    """Return status.host, the host that was chosen for the Workload: {} before."""
+    return (workload.get("status") or {}).get("host") or {}
+
+
 def named_secrets(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return the names of the secrets that a Workload's spec names, by field.
 

@@ -69,3 +69,8 @@ class Backoff:
 def timestamp(when: datetime | None = None) -> str:
     """Return a time as RFC 3339 in UTC and whole seconds, like metav1.Time."""
     return (when or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_of(text: str) -> float:
+    """Return the seconds since 1970 of a time in RFC 3339."""
+    return datetime.fromisoformat(text).timestamp()

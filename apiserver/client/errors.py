@@ -39,6 +39,16 @@ class ApiException(Exception):
         self.details = details or {}
 
     @property
+    def forbidden(self) -> bool:
+        """Return whether an authorizer, an admission plugin or a webhook refuses the request (403)."""
+        return self.status == 403
+
+    @property
+    def invalid(self) -> bool:
+        """Return whether the object is invalid, or the test of a JSON patch fails (422)."""
+        return self.status == 422
+
+    @property
     def not_found(self) -> bool:
         """Return whether the object (or the whole kind) does not exist (404)."""
         return self.status == 404

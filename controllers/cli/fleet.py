@@ -16,7 +16,6 @@ from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, fitted, screen, table, tree
 from controllers.fleet import Row, capacity, host_rows, troubled
 
-FORBIDDEN, NOT_FOUND = 403, 404
 HEALTHY = ("Available", "Bound")
 SHOWN, LINES = 8, 36
 """The most lines of one table on a terminal, and of all tables together."""
@@ -71,7 +70,7 @@ async def _all(client: Client, kind: Resource) -> list[Object]:
     try:
         return (await client.list_all(kind))[0]
     except ApiException as error:
-        if error.status not in (FORBIDDEN, NOT_FOUND):
+        if not (error.forbidden or error.not_found):
             raise
         return []
 

@@ -22,7 +22,6 @@ SHOWN = 20
 """The most hosts in a table, so that it fits on one screen."""
 LINES = 36
 """The lines of a screen, without the prompt."""
-FORBIDDEN = 403
 _MEMBERS = {"workload": "MEMBER", "phase": "PHASE", "host": "HOST", "reason": "REASON", "message": "WHAT IT WAITS FOR"}
 _COLUMNS = {"host": "HOST", "state": "STATE", "workload": "WORKLOAD", "why": "WHY NOT THIS ONE", "to_free": "WHAT WOULD CHANGE IT"}
 
@@ -80,7 +79,7 @@ async def _owners_view(client: Client, namespace: str) -> tuple[list[Object], st
         hosts, _ = await client.list_all(kinds.HOSTS)
         found = await client.find(kinds.NAMESPACES, namespace)
     except ApiException as error:
-        if error.status != FORBIDDEN:
+        if not error.forbidden:
             raise
         return [], ""
     return hosts, uid_of(found) if found is not None else ""

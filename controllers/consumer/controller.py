@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from apiserver.apis.workload import host_of
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, deleting, key_of, labels_of, namespace_of
 from controllers import kinds
@@ -78,7 +79,7 @@ class ConsumerController:
         try:
             await self._cluster.client.get(resource, reference["name"], namespace_of(workload))
         except ApiException as error:
-            if error.status == 403:
+            if error.forbidden:
                 return None
             if error.not_found:
                 # Only an answer about this object counts: a kind that is not served here belongs to
@@ -128,7 +129,7 @@ def _condition(workload: Object, view_group: str, *, there: bool) -> Object:
     who = f"{reference['kind']} {namespace_of(workload)}/{reference['name']}"
     if there:
         return condition(CONSUMER_FOUND, True, "Found", f"{who} exists", generation=generation)
-    host = ((workload.get("status") or {}).get("host") or {}).get("name") or "NAME"
+    host = host_of(workload).get("name") or "NAME"
     message = (
         f"{who}, which has the host, does not exist: if it was moved to another cluster, leave this as it is; otherwise release the host, "
         f"which wipes it, with `kubectl delete baremetalhosts.{view_group} {host} -n {namespace_of(workload)}`"

@@ -125,7 +125,7 @@ def _last(conditions: list[Object]) -> list[Object]:
 
 
 def _due(said: Object, grace: int) -> datetime:
-    return datetime.fromisoformat(said["lastTransitionTime"].replace("Z", "+00:00")) + timedelta(seconds=grace)
+    return datetime.fromisoformat(said["lastTransitionTime"]) + timedelta(seconds=grace)
 
 
 class AbandonedSince:

@@ -33,8 +33,6 @@ from controllers.workloadclass.providers import Sources
 
 log = logging.getLogger(__name__)
 
-INVALID = 422
-"""The HTTP code of a JSON patch whose test fails."""
 REFUSALS = (413, 422)
 """The HTTP codes of the server's refusal of a report, which would be refused again."""
 SEPARATOR = "|"
@@ -261,7 +259,7 @@ class HostController:
             await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch, content_type=JSON_PATCH)
         except ApiException as error:
             # The host has another charge by now, or none. Its next event decides about that.
-            if error.status != INVALID and not error.not_found:
+            if not (error.invalid or error.not_found):
                 raise
 
     async def _write(self, host: Object, status: Object) -> None:

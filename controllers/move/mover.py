@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from apiserver.apis.host import adopted_consumer, host_name
 from apiserver.apis.names import ADOPTS
+from apiserver.apis.workload import host_of
 from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, uid_of
@@ -23,7 +24,6 @@ from controllers.runtime.conditions import is_true
 
 TAKEN_BY = f"{kinds.GROUP}/workload-uid"
 """A label of a view that a relay has claimed: the uid of the relay's Workload."""
-FORBIDDEN = 403
 MOVED = f"{kinds.GROUP}/moved"
 """An annotation of a secret that was copied to the other cluster, and is deleted when unused."""
 
@@ -89,8 +89,8 @@ class Mover:
         return summary
 
     async def _move(self, workload: Object) -> None:
-        host = (workload.get("status") or {}).get("host")
-        if host is None:
+        host = host_of(workload)
+        if not host:
             await self._recreate(workload)
         elif await self._came_from(host, workload):
             await self._up(workload, host)
@@ -119,7 +119,7 @@ class Mover:
         current = await self._source.find(kinds.WORKLOADS, name, self._namespace)
         if current is None or uid_of(current) != uid:
             return True
-        if (current.get("status") or {}).get("host"):
+        if host_of(current):
             raise Blocked("it has just got a host: run the same command again, for it moves with it then")
         version = current["metadata"]["resourceVersion"]
         try:
@@ -168,7 +168,7 @@ class Mover:
             wanted = plan.successor(workload, class_name=class_name, host=host["name"], adopts=adopts, lease=lease)
             made = await self._make(workload, wanted)
         self._check_successor(made, workload)
-        if not (made.get("status") or {}).get("host"):
+        if not host_of(made):
             binding = {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Binding", "metadata": {"name": name}}
             body = {**binding, "target": {"name": name_of(there)}}
             await self._target.create(kinds.WORKLOADS, body, self._namespace, name=name, subresource="binding")
@@ -201,7 +201,7 @@ class Mover:
         try:
             await self._source.patch(kinds.WORKLOADS, name, patch, self._namespace, subresource="status")
         except ApiException as error:
-            if error.status == FORBIDDEN:
+            if error.forbidden:
                 self._reporter.say(f"{name}: its lease here goes on, and its end takes the machine from there: extend it here, too")
                 return True
             if not error.conflict:

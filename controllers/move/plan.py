@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.names import ADOPTS, FIRST_BOOT
 from apiserver.apis.workload import named_secrets
+from apiserver.client.clock import seconds_of
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.owners import controlling_set
@@ -85,7 +85,7 @@ def same_data(one: Object, other: Object) -> bool:
 def lease_left(workload: Object, now: float) -> int | None:
     """Return the seconds until the Workload's lease ends, at least 1, or None without a lease."""
     lease = (workload.get("status") or {}).get("lease")
-    return max(1, math.ceil(datetime.fromisoformat(lease["expirationTimestamp"]).timestamp() - now)) if lease else None
+    return max(1, math.ceil(seconds_of(lease["expirationTimestamp"]) - now)) if lease else None
 
 
 def leased(spec: Object, seconds: int) -> Object:

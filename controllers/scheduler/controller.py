@@ -26,7 +26,7 @@ from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import Requirements, requirements_of, too_complex
 from controllers.scheduler.gangs import Gangs, Refusal
-from controllers.scheduler.pending import LOOK_AT_QUOTA, AssumedBindings, Effort, ForbiddenBindings, FullQuotas, Pending, Turns
+from controllers.scheduler.pending import LOOK_AT_QUOTA, AssumedBindings, Effort, ForbiddenBindings, FullQuotas, Pending, Turns, is_pending
 from controllers.scheduler.placement import Rules, rules_of, spread_keys, topology_keys
 from controllers.scheduler.places import Places
 from controllers.workload.stalled import workload_conditions
@@ -67,14 +67,6 @@ class QuotaExceeded(Unbindable):
     """Reports that the namespace's quota has no room for the host.
 
     It had room when the Workload was created, but now counts another host of the namespace."""
-
-
-def is_pending(workload: Object) -> bool:
-    """Return whether the scheduler must find a host for the Workload.
-
-    The Workload has none, is not being deleted, and did not lose one."""
-    status = workload.get("status") or {}
-    return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
 
 
 class Scheduler:
@@ -462,7 +454,7 @@ class Scheduler:
             self._places.forget(workload, host)
             if not isinstance(error, ApiException):
                 raise
-            if error.status == 403 and is_of_quota(error.message):
+            if error.forbidden and is_of_quota(error.message):
                 self._free.forget(host)
                 raise QuotaExceeded("QuotaExceeded", error.message) from None
             if error.status in {403, 404, 409, 422}:

@@ -7,17 +7,18 @@ stored: after a restart, the rest of the gang is planned again.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from apiserver.client.objects import Object, deleting, key_of, namespace_of, uid_of
+from apiserver.client.objects import Object, key_of, namespace_of, uid_of
 from controllers.cluster import gang_key
 from controllers.gangs import standing
 from controllers.scheduler.cache import SchedulerCache
 from controllers.scheduler.fit import Requirements, demand, requirements_of
 from controllers.scheduler.matching import plan, too_different
+from controllers.scheduler.pending import is_pending
 from controllers.scheduler.placement import counts_others, selected
 from controllers.scheduler.places import Places
 
@@ -57,23 +58,21 @@ class Gangs:
     def __init__(self, scheduling: Scheduling, free: SchedulerCache, places: Places) -> None:
         self._scheduling, self._free, self._places = scheduling, free, places
         self._planned: dict[str, tuple[str, int, str, int]] = {}
-        self._refused: dict[str, tuple[object, Refusal]] = {}
+        self._refused: dict[str, dict[str, tuple[object, Refusal]]] = defaultdict(dict)
         self._put_off: dict[str, tuple[float, Refusal]] = {}
-        self._versions: Counter[str] = Counter()
 
     def changed(self, namespace: str) -> None:
-        """Note that a Workload of the namespace has changed. Any plan of that namespace may count
-        it."""
-        self._versions[namespace] += 1
+        """Forget the refusals of a namespace in which a Workload has changed. Any plan of that
+        namespace may count it."""
+        self._refused.pop(namespace, None)
 
     def all_changed(self) -> None:
         """Forget all refusals, because a rule on which they depend has changed."""
         self._refused.clear()
-        self._versions.clear()
 
     def gone(self, gang: str) -> None:
         """Forget a gang without members."""
-        self._refused.pop(gang, None)
+        self._refused.get(gang.partition("/")[0], {}).pop(gang, None)
         self._put_off.pop(gang, None)
 
     def put_off(self, members: Iterable[Object], refusal: Refusal, until: float) -> None:
@@ -117,8 +116,8 @@ class Gangs:
 
     def refused(self, workload: Object) -> Refusal | None:
         """Return why a plan for the Workload's gang was refused, if nothing has changed since."""
-        known = self._refused.get(gang_key(workload)[0])
-        return known[1] if known is not None and known[0] == self._version(workload) else None
+        hosts, refusal = self._refused.get(namespace_of(workload), {}).get(gang_key(workload)[0], (None, None))
+        return refusal if hosts == self._free.version_of_all() else None
 
     def make(self, workload: Object, members: Iterable[Object], bound: set[str]) -> Refusal | list[str] | None:
         """Plan hosts for the waiting members. Return their keys, or why none of them gets a host.
@@ -135,7 +134,9 @@ class Gangs:
         if now.members < now.needed:
             message = f'the gang "{name}" needs {now.needed} Workloads and has fewer: it waits until the others are created'
             return self._refuse(workload, Refusal("GangIncomplete", message))
-        waiting = [member for member in members if _waits(member) and key_of(member) not in placed]
+        waiting = [
+            member for member in members if is_pending(member) and not member["spec"].get("hostRef") and key_of(member) not in placed
+        ]
         result = self._plan(waiting)
         if isinstance(result, Refusal):
             return self._refuse(workload, result)
@@ -152,12 +153,8 @@ class Gangs:
         return list(result)
 
     def _refuse(self, workload: Object, refusal: Refusal) -> Refusal:
-        self._refused[gang_key(workload)[0]] = self._version(workload), refusal
+        self._refused[namespace_of(workload)][gang_key(workload)[0]] = self._free.version_of_all(), refusal
         return refusal
-
-    def _version(self, workload: Object) -> object:
-        """Return what a refusal depends on."""
-        return self._versions[namespace_of(workload)], self._free.version_of_all()
 
     def _plan(self, waiting: list[Object]) -> dict[str, str] | Refusal:
         """Return hosts by the keys of members, without assuming them."""
@@ -215,12 +212,6 @@ class Gangs:
 
 def _merged(plans: Iterable[Mapping[str, str]]) -> dict[str, str]:
     return {key: host for one in plans for key, host in one.items()}
-
-
-def _waits(workload: Object) -> bool:
-    """Return whether the member gets its host by a plan: it has none, and does not name one."""
-    status = workload.get("status") or {}
-    return not status.get("host") and status.get("phase") != "Lost" and not workload["spec"].get("hostRef") and not deleting(workload)
 
 
 def _state(workload: Object) -> tuple[str, int]:

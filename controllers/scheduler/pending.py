@@ -10,6 +10,7 @@ from heapq import heappop, heappush
 from time import thread_time
 
 from apiserver.client.clock import Clock
+from apiserver.client.objects import Object, deleting
 from controllers.runtime.controller import tenant_of
 from controllers.scheduler.fit import Requirements
 
@@ -22,6 +23,14 @@ SHARE, BURST = 0.2, 1.0
 seconds by which they may exceed it."""
 ASSUMED_FOR = 30.0
 """The seconds after which the event of a binding is not expected any more."""
+
+
+def is_pending(workload: Object) -> bool:
+    """Return whether the scheduler must find a host for the Workload.
+
+    The Workload has none, is not being deleted, and did not lose one."""
+    status = workload.get("status") or {}
+    return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
 
 
 class Pending:

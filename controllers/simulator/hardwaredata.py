@@ -52,7 +52,7 @@ def _without_kind(host: Object) -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        if error.status not in (403, 404):
+        if not (error.forbidden or error.not_found):
             raise
         log.info("no HardwareData for %s: %s", name_of(host), error.message)
 

@@ -11,6 +11,7 @@ import logging
 from dataclasses import replace
 from typing import Literal, Protocol
 
+from apiserver.apis.workload import host_of
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig, ignore_not_found
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, typed
@@ -163,7 +164,7 @@ class WorkloadController:
             self._kept.pop(key, None)
             return None
         host = claimed_host(self._cluster, workload)
-        if host is not None and not (workload.get("status") or {}).get("host"):
+        if host is not None and not host_of(workload):
             # The claim was cleared, but the cached Host is stale, because Hosts and Workloads
             # arrive on separate watches. Acting on it could report Running, bind another host, or
             # wipe a disk that the owner wants to examine.
@@ -177,7 +178,7 @@ class WorkloadController:
         return sooner(await self._with_host(workload, host), again)
 
     async def _without_host(self, workload: Object) -> Result | None:
-        if (workload.get("status") or {}).get("host"):
+        if host_of(workload):
             return Result(requeue_after=FOLLOW)  # just bound: the Host's event will follow
         if phase_of(workload) == "Lost":
             await self._cluster.patch_status(kinds.WORKLOADS, workload, lost_status(workload, timestamp()))

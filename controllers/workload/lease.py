@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import UTC, datetime
 
-from apiserver.client.clock import Clock, LoopClock, timestamp
+from apiserver.apis.names import LEASE_EXPIRED as EXPIRED
+from apiserver.apis.workload import host_of
+from apiserver.client.clock import Clock, LoopClock, seconds_of, timestamp
 from apiserver.client.errors import ApiException, ignore_not_found
 from apiserver.client.objects import Object, key_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
@@ -25,7 +26,7 @@ from controllers.runtime.controller import Result
 
 log = logging.getLogger(__name__)
 
-EXPIRING, EXPIRED = "LeaseExpiring", "LeaseExpired"
+EXPIRING = "LeaseExpiring"
 WARNING = 86400
 """The default of spec.lease.warningSeconds of a class: how long before the end its tenants are
 warned."""
@@ -37,7 +38,6 @@ AGAIN = 60.0
 ASKED = 1.0
 """The seconds until the controllers ask the server again whether a lease is over. They do so after
 the server has given the lease more time, or has answered another process."""
-UNPROCESSABLE = 422
 
 
 class SteadyClock:
@@ -72,13 +72,13 @@ class Leases:
     async def reconcile(self, cluster: Cluster, workload: Object) -> Result | None:
         """Warn about the end of a Workload's lease, or end it. Return when to reconcile again."""
         now = self._clock.now()
-        class_ = cluster.classes.store.get(((workload.get("status") or {}).get("host") or {}).get("class", ""))
+        class_ = cluster.classes.store.get(host_of(workload).get("class", ""))
         conditions, wait = said(workload, warning_of(class_), now)
         if conditions is not None:
             try:
                 written = await cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": conditions})
             except ApiException as error:
-                if error.status != UNPROCESSABLE:
+                if not error.invalid:
                     raise
                 log.warning("workload %s: its lease is not over by the server's clock: %s", key_of(workload), error)
                 return Result(requeue_after=AGAIN)
@@ -116,7 +116,7 @@ def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | Non
     wanted: list[Object] = []
     wait: float | None = None
     if lease:
-        start, end = (_seconds(lease[field]) for field in ("startTime", "expirationTimestamp"))
+        start, end = (seconds_of(lease[field]) for field in ("startTime", "expirationTimestamp"))
         warned = end - min(warning, (end - start) / 2)
         wait = max(0.0, (end if now >= warned else warned) - now)
         if now >= warned:
@@ -142,10 +142,6 @@ def _ends(lease: Object) -> str:
         f"{why}the Workload is deleted at {lease['expirationTimestamp']}, and its machine is released: raise "
         f"spec.lease.durationSeconds to keep it, which counts from {lease['startTime']}"
     )
-
-
-def _seconds(text: str) -> float:
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC).timestamp()
 
 
 def _tell(cluster: Cluster, workload: Object, conditions: list[Object] | None) -> None:

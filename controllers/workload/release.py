@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from apiserver.apis.workload import host_of
 from apiserver.client.client import JSON_PATCH
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException
@@ -20,9 +21,6 @@ from controllers.workload.request import apply_request, drops_mark
 from controllers.workload.status import phase_of, releasing_status, unknown_source
 
 log = logging.getLogger(__name__)
-
-INVALID = 422
-"""The HTTP code of a JSON patch whose test fails."""
 
 
 async def report_releasing(cluster: Cluster, workload: Object, message: str) -> None:
@@ -75,7 +73,7 @@ async def unbind(cluster: Cluster, workload: Object, host: Object) -> Object | N
         log.info("workload %s: released host %s", key_of(workload), name_of(host))
         return freed
     except ApiException as error:
-        if error.status != INVALID and not error.not_found:
+        if not (error.invalid or error.not_found):
             raise
         current = await cluster.client.find(kinds.HOSTS, name_of(host))
         if current is not None and (current["spec"].get("claimRef") or {}).get("uid") == uid:
@@ -94,7 +92,7 @@ async def remove_finalizer(cluster: Cluster, workload: Object) -> bool:
         return True
     # A binding sets status.host and the finalizer in one commit with the claim. Clearing the claim
     # clears status.host in one commit, too.
-    if (current.get("status") or {}).get("host"):
+    if host_of(current):
         return False
     left = [finalizer for finalizer in finalizers if finalizer != kinds.RELEASE_FINALIZER]
     patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"], "finalizers": left}}

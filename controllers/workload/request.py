@@ -23,7 +23,6 @@ from controllers.providers.firstboot import first_boot
 from controllers.providers.imageauth import image_auth
 from controllers.secrets import is_clusters_own, missing_right, version_of
 
-FORBIDDEN = 403
 _NOT_ADMITTED = (
     "no class admits this namespace any more, so its secrets are not read; what runs is kept: ask the owner of the hosts to admit it "
     "(spec.allowedNamespaces of the class)"
@@ -98,7 +97,7 @@ async def with_secrets(cluster: Cluster, request: ApplyRequest, class_: Object |
     try:
         found = await asyncio.gather(*(cluster.secrets.read(key) for key in _keys(request.workload)))
     except ApiException as error:
-        if error.status != FORBIDDEN:
+        if not error.forbidden:
             raise
         return replace(request, blocked=Outcome(False, "SecretForbidden", missing_right(namespace)))
     secrets = {}

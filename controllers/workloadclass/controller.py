@@ -22,7 +22,6 @@ from controllers.workloadclass.status import HostCounts
 COUNT_AFTER = 0.5
 """The seconds from a host's change to the update of the class, because many hosts often change
 together."""
-FORBIDDEN = 403
 RETRY_CLASS = 30.0
 NAMED = 5
 """The most Workloads that a message names."""
@@ -128,7 +127,7 @@ class ClassController:
         try:
             secret = await self._cluster.secrets.read(key)
         except ApiException as error:
-            if error.status != FORBIDDEN:
+            if not error.forbidden:
                 raise
             raise BadClass("SecretForbidden", missing_right(key.partition("/")[0])) from None
         if secret is None:

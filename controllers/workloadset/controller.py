@@ -40,7 +40,6 @@ AGAIN, AGAIN_MOST = 1.0, 60.0
 """The shortest and the longest wait in seconds after a refused creation. No event reports that a
 quota has room again."""
 RESYNC = 600.0
-FORBIDDEN, INVALID = 403, 422
 
 
 class WorkloadSetController:
@@ -170,11 +169,11 @@ class WorkloadSetController:
         except ApiException as error:
             if error.already_exists:
                 return None  # the cache is stale, or another client has just created it
-            if error.status not in (FORBIDDEN, INVALID):
+            if not (error.forbidden or error.invalid):
                 raise
             message = f"Workload {member_name(set_, number)} was refused: {error.message}"[:MESSAGE]
             self._event(set_, "Warning", "FailedCreate", message)
-            return Finding(REFUSED, message, works=True, final=error.status == INVALID)
+            return Finding(REFUSED, message, works=True, final=error.invalid)
         self._event(set_, "Normal", "SuccessfulCreate", f"created Workload {member_name(set_, number)}")
         return None
 
@@ -203,7 +202,7 @@ class WorkloadSetController:
         try:
             await self._patch(member, patch)
         except ApiException as error:
-            if error.status != INVALID:
+            if not error.invalid:
                 raise
             self._event(set_, "Warning", "FailedUpdate", f"Workload {name_of(member)}: {error.message}"[:MESSAGE])
 

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.workload import CHOICE, WorkloadSpec
+from apiserver.client.clock import seconds_of
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.gangs import has_host
@@ -162,8 +163,7 @@ def _lent_for(member: Object) -> float:
     lease = (member.get("status") or {}).get("lease")
     if not lease:
         return math.inf
-    start, end = (datetime.fromisoformat(lease[field]) for field in ("startTime", "expirationTimestamp"))
-    return (end - start).total_seconds()
+    return seconds_of(lease["expirationTimestamp"]) - seconds_of(lease["startTime"])
 
 
 def is_between(member: Object) -> bool:

@@ -12,13 +12,12 @@ restore.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from apiserver.apis.names import LEASE_EXPIRED as EXPIRED
 from apiserver.apis.status import cause
-
-EXPIRED = "LeaseExpired"
-"""The condition with which the controllers announce that they delete the Workload."""
+from apiserver.client.clock import timestamp
 
 GRACE = 86400
 """The shortest time in seconds that a tenant has after a gap to extend a lease."""
@@ -104,5 +103,4 @@ def _lease(start: str, seconds: int, rules: Mapping[str, Any]) -> Object:
 
 
 def _after(start: str, seconds: int) -> str:
-    ends = datetime.fromisoformat(start.replace("Z", "+00:00")) + timedelta(seconds=seconds)
-    return ends.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return timestamp(datetime.fromisoformat(start) + timedelta(seconds=seconds))

@@ -10,7 +10,7 @@ from apiserver.apis.host import adopted_consumer
 from apiserver.apis.images import MISSING_CHECKSUM, missing_checksum
 from apiserver.apis.names import ADOPTS, FIRST_BOOT
 from apiserver.apis.wording import sentence
-from apiserver.apis.workload import Workload
+from apiserver.apis.workload import Workload, host_of
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.classaccess import not_allowed
@@ -140,7 +140,7 @@ def name_conflict(described: Object, present: Object | None, view: Object | None
 def _other(described: Object, present: Object) -> str:
     """Return what is different about the Workload that is there; "" if it can take over the
     host."""
-    if (present.get("status") or {}).get("host"):
+    if host_of(present):
         return "has another host"
     if deleting(present):
         return "is being deleted"
@@ -213,14 +213,14 @@ def waits_for(workload: Object, record: Adoption) -> bool:
 
     A Workload that a tenant created itself may get another machine."""
     own = annotations_of(workload).get(ADOPTS) == adopted_consumer(workload_reference(record))
-    return own and not (workload.get("status") or {}).get("host") and not deleting(workload)
+    return own and not host_of(workload) and not deleting(workload)
 
 
 def is_free_or_on(workload: Object, uids: Sequence[str]) -> bool:
     """Return whether the Workload has no machine, or the one whose view has one of these uids.
 
     Any user of the hardware cluster with write access can name a Workload on any host."""
-    host = (workload.get("status") or {}).get("host")
+    host = host_of(workload)
     return not host or host.get("uid") in uids
 
 

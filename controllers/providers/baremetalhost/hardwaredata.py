@@ -46,7 +46,7 @@ class HardwareObjects:
     @property
     def _refused(self) -> bool:
         error = self._informer.last_error
-        return isinstance(error, ApiException) and error.status in (403, 404)
+        return isinstance(error, ApiException) and (error.forbidden or error.not_found)
 
     def complete(self, bmh: Object) -> Object:
         """Return the host with its hardware in status.hardware. The argument is not changed."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.names import FIRST_BOOT, IMAGE_AUTH
 from apiserver.apis.wording import sentence
-from apiserver.apis.workload import Workload
+from apiserver.apis.workload import Workload, host_of
 from apiserver.client.objects import Object, labels_of, matches, name_of, namespace_of, uid_of
 from apiserver.client.text import printable
 from controllers import kinds
@@ -84,7 +84,7 @@ def obstacle(bmh: Object, host: Object | None, workload: Object | None, namespac
             f"workload {namespace}/{name} exists, and is of the class {wanted}, but the host is of the class {host['spec']['className']}: "
             "set its spec.className to that, and run this again"
         )
-    has = ((workload or {}).get("status") or {}).get("host")
+    has = host_of(workload or {})
     if has:
         return (
             f"workload {namespace}/{name} has another host since ({has['name']}): keep that one, and {_FREE}; or save what runs on it, "

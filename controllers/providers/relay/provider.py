@@ -16,6 +16,7 @@ from pydantic import Field
 
 from apiserver.apis.base import DNSLabel
 from apiserver.apis.host import WORKLOAD_FIELDS
+from apiserver.apis.workload import host_of
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
 from controllers import kinds
@@ -134,12 +135,12 @@ class RelayProvider(BareMetalHostDriver):
         allow that."""
         found, _ = await self._client.list_all(kinds.WORKLOADS, namespace_of(view))
         for workload in found:
-            if ((workload.get("status") or {}).get("host") or {}).get("uid") == uid_of(view):
+            if host_of(workload).get("uid") == uid_of(view):
                 patch = {"metadata": {"uid": uid_of(workload)}, "spec": {"reclaimPolicy": "Retain"}}
                 try:
                     await self._client.patch(kinds.WORKLOADS, name_of(workload), patch, namespace_of(workload))
                 except ApiException as error:
-                    if error.status != 422:
+                    if not error.invalid:
                         raise
                     return False
         return True

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from apiserver.apis.names import LEASE_EXPIRED as EXPIRED
 from controllers.cluster import connect
 from controllers.fleetmetrics import REASONS, FleetMetrics, follow, state_of
-from controllers.workload.lease import EXPIRED, EXPIRING
+from controllers.workload.lease import EXPIRING
 from controllers.workloadset.status import SET_STATES
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 from tests.unit.cost import assert_cheaper
