@@ -91,7 +91,7 @@ Run two machines in different racks, or none of them. A third one finds no rack,
   kubectl delete workloadset ring
 As the owner of the hardware, see the real thing:
   kubectl --kubeconfig {owner} get hosts
-  kubectl --kubeconfig {owner} get usagerecords   # who has which machine since when; metal3-workloads usage adds it up
+  kubectl --kubeconfig {owner} get usagerecords   # the namespace that has each machine; metal3-workloads usage sums up the times
   kubectl --kubeconfig {owner} --context hardware get bmh -o wide
 To see a failure, make the next installation on each host fail once. A new Workload then says why it failed, until it runs after all:
   kubectl --kubeconfig {owner} --context hardware annotate bmh --all --overwrite simulator.metal3.io/fail=provisioning:1
