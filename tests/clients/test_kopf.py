@@ -43,7 +43,7 @@ def operator(tenants: Running, tmp_path: Path) -> Iterator[Path]:
             yield log
         finally:
             process.send_signal(signal.SIGTERM)
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def _ended(process: subprocess.Popen[bytes], log: Path) -> bool:

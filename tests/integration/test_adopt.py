@@ -74,7 +74,7 @@ class Witness:
     def end(self) -> set[str]:
         """Return the states that the host had."""
         self._process.terminate()
-        out, _ = self._process.communicate(timeout=10)
+        out, _ = self._process.communicate(timeout=60)
         return {" ".join(line.split()) for line in out.splitlines()}
 
 

@@ -50,7 +50,7 @@ async def management() -> AsyncIterator[FakeManagement]:
 async def get(server: MetricsServer, path: str, token: str = "", context: ssl.SSLContext | None = None) -> tuple[int, str]:
     """Return status and body of a request."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+    session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60))
     async with session, session.get(f"https://localhost:{server.bound}{path}", headers=headers, ssl=context or False) as response:
         return response.status, await response.text()
 

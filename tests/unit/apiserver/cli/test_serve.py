@@ -84,7 +84,7 @@ class Served:
         """Return status and body of a request over a connection of its own."""
         context = client_context(CLIENTS, certificate)
         context.load_verify_locations(cadata=self.authority)
-        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), timeout=aiohttp.ClientTimeout(total=10))
+        session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), timeout=aiohttp.ClientTimeout(total=60))
         async with session, session.request(method, self.url + path, **options) as response:
             body = await response.read()
             return response.status, json.loads(body) if response.content_type == "application/json" else body.decode()

@@ -202,7 +202,7 @@ async def running(folder: Path, **changes: Any) -> AsyncIterator[Running]:
             drain_seconds=1,
         )
         connector = aiohttp.TCPConnector(ssl=client_context(SERVING))
-        timeout = aiohttp.ClientTimeout(total=20)
+        timeout = aiohttp.ClientTimeout(total=60)
         async with build(config) as app, aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
             yield Running(app, cluster, Registries(catalog), rules, tokens, session)
         await authenticator.close()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/apis/example.com/v1"
 HISTORY = 20
-DEADLINE = ClientTimeout(total=20)
+DEADLINE = ClientTimeout(total=60)
 
 
 class WidgetRegistry(Registry):

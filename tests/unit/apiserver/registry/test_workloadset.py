@@ -179,7 +179,7 @@ async def served(registries: Registries) -> AsyncIterator[Served]:
 
     server = RawTestServer(serve)
     await server.start_server()
-    async with ClientSession(base_url=server.make_url("/"), timeout=ClientTimeout(total=20)) as session:
+    async with ClientSession(base_url=server.make_url("/"), timeout=ClientTimeout(total=60)) as session:
         yield Served(session)
     await server.close()
 

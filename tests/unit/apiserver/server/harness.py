@@ -132,7 +132,7 @@ class Port:
     def client(self, certificate: Issued | None = None) -> aiohttp.ClientSession:
         """Return a session that presents the certificate. It is closed with the port."""
         connector = aiohttp.TCPConnector(ssl=client_context(SERVING, certificate))
-        session = aiohttp.ClientSession(f"https://127.0.0.1:{self.number}", connector=connector, timeout=aiohttp.ClientTimeout(total=10))
+        session = aiohttp.ClientSession(f"https://127.0.0.1:{self.number}", connector=connector, timeout=aiohttp.ClientTimeout(total=60))
         self.sessions.append(session)
         return session
 

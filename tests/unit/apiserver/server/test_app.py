@@ -92,7 +92,7 @@ def app_of(folder: Path, **changes: Any) -> App:
 @asynccontextmanager
 async def client(app: App, certificate: Any = OWNER) -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(ssl=client_context(SERVING, certificate))
-    async with aiohttp.ClientSession(app.url, connector=connector, timeout=aiohttp.ClientTimeout(total=10)) as session:
+    async with aiohttp.ClientSession(app.url, connector=connector, timeout=aiohttp.ClientTimeout(total=60)) as session:
         yield session
 
 
