@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ from apiserver.registry.claims import lease
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.context import Context
-from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.entry import Change, Entry
 from apiserver.registry.generic.metadata import is_label, now, template_causes
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import SCALE, Column, Resource
@@ -238,14 +238,7 @@ class ScaleRegistry(Registry):
         return _shown(self._inner.get(namespace, name))
 
     async def update(
-        self,
-        context: Context,
-        namespace: str,
-        name: str,
-        change: Callable[[dict[str, Any]], dict[str, Any]],
-        *,
-        subresource: str = "",
-        applied: bool = False,
+        self, context: Context, namespace: str, name: str, change: Change, *, subresource: str = "", applied: bool = False
     ) -> Entry:
         """Write spec.replicas of the set."""
 

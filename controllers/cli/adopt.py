@@ -9,7 +9,7 @@ from apiserver.cli.progress import console, reporting
 from apiserver.cli.running import UsageError
 from controllers import kinds
 from controllers.adoption import Options, Summary, chosen_class
-from controllers.cli.names import classes, completes, hosts, namespaces
+from controllers.cli.names import add_class, add_completed, add_namespace, hosts
 from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
 from controllers.providers.base import BadClass, find_provider
 
@@ -24,19 +24,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_arguments(parser, cluster="the management cluster's owner", timeout=120.0)
     which = "real hosts, as NAME or NAMESPACE/NAME; by default those that consumers of the namespace have, or that it has adopted"
-    completes(parser.add_argument("hosts", nargs="*", metavar="HOST", help=which), hosts)
-    completes(
-        parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="the tenant's namespace in the management cluster"),
-        namespaces,
-    )
+    add_completed(parser, "hosts", nargs="*", metavar="HOST", help=which, names=hosts)
+    add_namespace(parser, "the tenant's namespace in the management cluster")
     name = "name of the Workload, for one host; the host's name by default"
     parser.add_argument("--name", dest="workload", default="", metavar="NAME", help=name)
-    completes(
-        parser.add_argument(
-            "--class", dest="class_name", default="", metavar="NAME", help="class of the hosts; the default one if not given"
-        ),
-        classes,
-    )
+    add_class(parser, "class of the hosts; the default one if not given")
     copies = "copy the secrets with first-boot data that the host names to the namespace, where the tenant can read them"
     parser.add_argument("--copy-secrets", action="store_true", help=copies)
     parser.add_argument(

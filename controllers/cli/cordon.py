@@ -6,7 +6,7 @@ import argparse
 
 from apiserver.cli.progress import add_output, as_json
 from controllers import kinds
-from controllers.cli.names import completes, hosts
+from controllers.cli.names import add_completed, hosts
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import screen, table
 from controllers.drain import chosen, cordon
@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser, *, unschedulable: bool = True) ->
         if unschedulable
         else "Offers hosts again that `cordon` or `drain` has taken out of service."
     )
-    completes(parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts"), hosts)
+    add_completed(parser, "hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts", names=hosts)
     add_cluster(parser)
     add_output(parser, "table")
     parser.set_defaults(run=run, unschedulable=unschedulable)

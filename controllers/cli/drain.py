@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from apiserver.cli.progress import add_output, as_json, console, reporting
 from controllers import kinds
-from controllers.cli.names import completes, hosts
+from controllers.cli.names import add_completed, hosts
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, screen, table
 from controllers.drain import Options, chosen, drain, drained
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "shows which Workload has each host and what would free it. It ends no claim and wipes no machine: only the tenant of a host does "
         "that. Hosts stay cordoned until `uncordon`, also when the command is interrupted; run it again to continue."
     )
-    completes(parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts"), hosts)
+    add_completed(parser, "hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts", names=hosts)
     parser.add_argument(
         "--timeout", type=float, default=300.0, metavar="S", help="seconds to wait for all hosts together (default: %(default)g)"
     )

@@ -11,7 +11,7 @@ from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource
 from controllers import kinds
-from controllers.cli.names import classes, completes
+from controllers.cli.names import add_class
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, fitted, screen, table, tree
 from controllers.fleet import Row, capacity, host_rows, troubled
@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "WorkloadSets, for the hardware's owner. A terminal shows hosts with troubles first, and as many as fit on a screen; a pipe gets "
         "all."
     )
-    completes(parser.add_argument("--class", dest="class_name", default="", metavar="NAME", help="only this class"), classes)
+    add_class(parser, "only this class")
     parser.add_argument("--tree", action="store_true", help="show a tree of classes, namespaces and their hosts")
     add_cluster(parser)
     add_output(parser, "table")

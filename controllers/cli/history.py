@@ -9,7 +9,7 @@ from apiserver.cli.running import UsageError
 from apiserver.client.objects import Object
 from apiserver.client.text import printable
 from controllers import kinds
-from controllers.cli.names import completes, hosts
+from controllers.cli.names import add_completed, hosts
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, more, screen, table, tree
 from controllers.fleet import Row, claims, named
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Shows the last claims of a host, the latest first: which Workload had it from when to when, what ran, and how it ended."
     )
-    completes(parser.add_argument("host", metavar="HOST", help="name of the real host, or of its Host"), hosts)
+    add_completed(parser, "host", metavar="HOST", help="name of the real host, or of its Host", names=hosts)
     add_cluster(parser)
     add_output(parser, "table")
     parser.set_defaults(run=run)

@@ -8,7 +8,7 @@ import argparse
 
 from apiserver.cli.progress import console, reporting
 from apiserver.client.client import Client
-from controllers.cli.names import classes, completes, namespaces, workloads
+from controllers.cli.names import add_class, add_completed, add_namespace, workloads
 from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
 from controllers.move.mover import Mover, Options, Summary
 
@@ -21,20 +21,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "provisioned again or released. Workloads of Cluster API stay: clusterctl move moves those. When interrupted, run it again: it "
         "continues where it was."
     )
-    completes(parser.add_argument("names", nargs="*", metavar="NAME", help="Workloads to move; all of the namespace by default"), workloads)
+    add_completed(parser, "names", nargs="*", metavar="NAME", help="Workloads to move; all of the namespace by default", names=workloads)
     parser.add_argument("--to", required=True, metavar="KUBECONFIG", help="kubeconfig of the cluster to move to")
     parser.add_argument("--to-context", metavar="NAME", help="context of that kubeconfig; its current one by default")
     add_arguments(parser, cluster="the cluster to move from", timeout=300.0)
-    completes(
-        parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="the namespace, of the same name in both clusters"),
-        namespaces,
-    )
-    completes(
-        parser.add_argument(
-            "--class", dest="class_name", metavar="NAME", help="class there of Workloads without a host; the default one if not given"
-        ),
-        classes,
-    )
+    add_namespace(parser, "the namespace, of the same name in both clusters")
+    add_class(parser, "class there of Workloads without a host; the default one if not given")
     parser.add_argument(
         "--keep-secrets",
         action="store_true",

@@ -23,9 +23,19 @@ ONE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,252}")
 """Matches a name that every shell takes as one word, and that no command takes as an option."""
 
 
-def completes(action: argparse.Action, names: Callable[..., Iterable[str]]) -> None:
-    """Let a shell complete the argument with these names."""
-    action.completer = names  # type: ignore[attr-defined] # argcomplete reads it
+def add_completed(parser: argparse.ArgumentParser, *flags: str, names: Callable[..., Iterable[str]], **options: Any) -> None:
+    """Add an argument that a shell completes with these names."""
+    parser.add_argument(*flags, **options).completer = names  # type: ignore[attr-defined] # argcomplete reads it
+
+
+def add_namespace(parser: argparse.ArgumentParser, help_: str) -> None:
+    """Add the required option --namespace."""
+    add_completed(parser, "--namespace", "-n", required=True, metavar="NS", help=help_, names=namespaces)
+
+
+def add_class(parser: argparse.ArgumentParser, help_: str) -> None:
+    """Add the option --class for one class, as `class_name`."""
+    add_completed(parser, "--class", dest="class_name", default="", metavar="NAME", help=help_, names=classes)
 
 
 def hosts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:

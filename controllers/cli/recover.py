@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 
 from apiserver.cli.progress import console, reporting
-from controllers.cli.names import classes, completes, namespaces
+from controllers.cli.names import add_completed, classes, namespaces
 from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
 from controllers.providers.base import find_provider, provisioners
 from controllers.recovery import Options, Summary
@@ -21,12 +21,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_arguments(parser, cluster="the management cluster's owner", timeout=120.0)
     only = "only Workloads of this namespace; repeatable"
-    completes(parser.add_argument("--namespace", "-n", action="append", default=[], dest="namespaces", metavar="NS", help=only), namespaces)
-    completes(
-        parser.add_argument(
-            "--class", action="append", default=[], dest="classes", metavar="NAME", help="only hosts of this class; repeatable"
-        ),
-        classes,
+    add_completed(parser, "--namespace", "-n", action="append", default=[], dest="namespaces", metavar="NS", help=only, names=namespaces)
+    add_completed(
+        parser,
+        "--class",
+        action="append",
+        default=[],
+        dest="classes",
+        metavar="NAME",
+        help="only hosts of this class; repeatable",
+        names=classes,
     )
     keep = "create no Workloads: tenants apply theirs again, and get their hosts by the same names"
     parser.add_argument("--no-create", action="store_false", dest="create", help=keep)

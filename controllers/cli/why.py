@@ -12,7 +12,7 @@ from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, uid_of
 from controllers import kinds
-from controllers.cli.names import completes, namespaces, workloads_or_sets
+from controllers.cli.names import add_completed, add_namespace, workloads_or_sets
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, fitted, folded, more, screen
 from controllers.fleet import SET, Row, gang_row, why, why_set
@@ -34,8 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "WorkloadSet, it shows the members, those that are not ready first."
     )
     help_ = f"name of the Workload, or {SET}NAME for a WorkloadSet; a name that no Workload has may be a set's"
-    completes(parser.add_argument("name", metavar="WORKLOAD", help=help_), workloads_or_sets)
-    completes(parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="namespace of the Workload"), namespaces)
+    add_completed(parser, "name", metavar="WORKLOAD", help=help_, names=workloads_or_sets)
+    add_namespace(parser, "namespace of the Workload")
     add_cluster(parser)
     add_output(parser, "table")
     parser.set_defaults(run=run)

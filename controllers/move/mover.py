@@ -37,7 +37,7 @@ class Options(RunOptions):
 
     namespace: str
     names: Sequence[str] = ()
-    class_name: str | None = None
+    class_name: str = ""
     keep_secrets: bool = False
 
 

@@ -16,6 +16,8 @@ import orjson
 from apiserver.apis.bounded import Bounded
 from apiserver.registry.generic.resource import Resource
 
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+"""Returns the object to have in place of the given one, which it does not modify."""
 RECENT_WRITES = 16 * 1024 * 1024
 """The largest number of bytes of the recent writes of one kind."""
 OVERHEAD, EACH = 1024, 256
@@ -105,9 +107,7 @@ class EntryParts(NamedTuple):
         return cls(metadata.get("namespace", ""), metadata["name"], dict(metadata.get("labels") or {}), resource.selectable(obj))
 
 
-def decoder(
-    resource: Resource, convert: Callable[[dict[str, Any]], dict[str, Any]] | None = None, recent: RecentWrites | None = None
-) -> Callable[[str, bytes, int], Entry]:
+def decoder(resource: Resource, convert: Change | None = None, recent: RecentWrites | None = None) -> Callable[[str, bytes, int], Entry]:
     """Return the decode function of the resource's collection.
 
     `convert` returns the object to keep for a stored one, without changing its argument. It leaves

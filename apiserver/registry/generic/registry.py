@@ -23,7 +23,7 @@ from apiserver.apis.status import (
 from apiserver.registry.generic import bounds, labels, metadata
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.context import Context, DeleteOptions
-from apiserver.registry.generic.entry import Entry, EntryParts, RecentWrites, decoder, encode_stored, unversioned
+from apiserver.registry.generic.entry import Change, Entry, EntryParts, RecentWrites, decoder, encode_stored, unversioned
 from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.sharing import sharing
@@ -68,7 +68,7 @@ class Registry:
         strategy: Strategy | None = None,
         admission: Admission | None = None,
         indexers: Mapping[str, Callable[[Entry], Iterable[Hashable]]] | None = None,
-        convert: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        convert: Change | None = None,
         collection: Collection[Entry] | None = None,
     ) -> None:
         self.resource = resource
@@ -142,14 +142,7 @@ class Registry:
         return await self._admitted(Attributes("CREATE", context, self.resource, namespace, name, new, None), new)
 
     async def update(
-        self,
-        context: Context,
-        namespace: str,
-        name: str,
-        change: Callable[[dict[str, Any]], dict[str, Any]],
-        *,
-        subresource: str = "",
-        applied: bool = False,
+        self, context: Context, namespace: str, name: str, change: Change, *, subresource: str = "", applied: bool = False
     ) -> Entry:
         """Store the object that `change` returns for the current one.
 

@@ -15,7 +15,7 @@ import orjson
 
 from apiserver.apis.status import ApiError
 from apiserver.registry.generic.context import Context, DeleteOptions
-from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.entry import Change, Entry
 from apiserver.registry.generic.registry import Registry
 
 
@@ -35,14 +35,7 @@ class RegroupedRegistry(Registry):
             return self._shown(await self._inner.create(context, namespace, self._as_stored(obj), applied=applied))
 
     async def update(
-        self,
-        context: Context,
-        namespace: str,
-        name: str,
-        change: Callable[[dict[str, Any]], dict[str, Any]],
-        *,
-        subresource: str = "",
-        applied: bool = False,
+        self, context: Context, namespace: str, name: str, change: Change, *, subresource: str = "", applied: bool = False
     ) -> Entry:
         """Update the object in the other registry. See Registry."""
 
