@@ -203,6 +203,11 @@ def recovered_key(host: Object) -> list[str]:
     return [f"{held['namespace']}/{held['spec']['consumerRef']['name']}"]
 
 
+def _reservation_uid(host: Object) -> list[str]:
+    reservation = host["spec"].get("reservedFor")
+    return [reservation["uid"]] if reservation else []
+
+
 def gang_key(workload: Object) -> list[str]:
     """Return the namespace and name of the gang that the Workload belongs to."""
     gang = workload["spec"].get("gang")
@@ -228,6 +233,7 @@ HOST_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {
     "class": _class_of,
     "namespace": _namespaces_of,
     "recovered": recovered_key,
+    "reservation": _reservation_uid,
 }
 
 

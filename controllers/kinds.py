@@ -15,6 +15,7 @@ __all__ = [
     "IN_USE_FINALIZER",
     "NAMESPACES",
     "RELEASE_FINALIZER",
+    "RESERVATIONS",
     "SECRETS",
     "SETS",
     "TEMPLATE_REVISION",
@@ -26,6 +27,7 @@ __all__ = [
 ]
 
 WORKLOADS = Resource(GROUP, VERSION, "workloads", "Workload")
+RESERVATIONS = Resource(GROUP, VERSION, "reservations", "Reservation")
 SETS = Resource(GROUP, VERSION, "workloadsets", "WorkloadSet")
 CLASSES = Resource(GROUP, VERSION, "workloadclasses", "WorkloadClass", namespaced=False)
 HOSTS = Resource(GROUP, VERSION, "hosts", "Host", namespaced=False)

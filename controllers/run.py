@@ -21,6 +21,7 @@ from controllers.consumer.controller import ConsumerController, Waits
 from controllers.fleetmetrics import follow
 from controllers.host.controller import HostController
 from controllers.offer.controller import OfferController
+from controllers.reservation.controller import ReservationController
 from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, Timing, replica
 from controllers.runtime.manager import Manager
 from controllers.scheduler.controller import Scheduler
@@ -72,6 +73,7 @@ def compose(client: Client, *, view_group: str = "metal3.io", consumer_waits: Wa
         workloads,
         ConsumerController(cluster, consumer_waits or Waits()),
         WorkloadSetController(cluster),
+        ReservationController(cluster, scheduler),
     ):
         manager.add(controller)
     return manager, cluster, sources

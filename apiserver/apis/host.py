@@ -68,9 +68,17 @@ def reserved_for(host: Mapping[str, Any]) -> str | None:
     return str(status.get("dirtyForUID") or "") if status.get("dirtyFor") else None
 
 
+def set_aside_for(host: Mapping[str, Any]) -> str | None:
+    """Return the uid of the only namespace that may have the Host, because a Reservation keeps it.
+
+    Returns None if no Reservation does."""
+    reservation = host["spec"].get("reservedFor")
+    return str(reservation.get("namespaceUID") or "") if reservation else None
+
+
 def is_open_to(reserved: str | None, namespace_uid: str) -> bool:
     """Return whether the namespace with this uid may have a Host that is reserved as `reserved_for`
-    says."""
+    or `set_aside_for` says."""
     return reserved is None or bool(reserved and reserved == namespace_uid)
 
 
@@ -78,7 +86,8 @@ def unavailable_reason(host: Mapping[str, Any]) -> str | None:
     """Return why the Host cannot be claimed now, or None if it is free.
 
     The reasons are Bound, Deleting, SchedulingDisabled, NotReady, and those of its provider. A host
-    without a reason may still be free for one namespace only (see reserved_for)."""
+    without a reason may still be free for one namespace only (see reserved_for and
+    set_aside_for)."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
         return "Bound"
@@ -132,6 +141,15 @@ class ChargedTo(Model):
     namespace_uid: str | None = Field(default=None, alias="namespaceUID", description="The namespace's uid: a later one is not charged.")
 
 
+class ReservedFor(Model):
+    """The Reservation that keeps the host for its namespace."""
+
+    namespace: str = Field(description="The namespace that may have the host.")
+    namespace_uid: str = Field(alias="namespaceUID", description="The uid of that namespace: a later one of its name may not.")
+    name: str = Field(description="The Reservation's name.")
+    uid: str = Field(description="The Reservation's uid.")
+
+
 class TenantMetadata(Model):
     """The tenant's part of the view's metadata, on top of the host's own.
 
@@ -163,6 +181,11 @@ class HostSpec(Model):
         description="Whether the owner takes the host out of service: no other Workload gets it. The Workload that has it keeps it.",
     )
     charged_to: ChargedTo | None = Field(default=None, description="Whose quota counts the host although no Workload has it.")
+    reserved_for: ReservedFor | None = Field(
+        default=None,
+        description="The Reservation that keeps the host for its namespace. Others are neither offered the host nor bound to it. A "
+        "Workload of the namespace may have it.",
+    )
 
 
 class HostReport(Model):

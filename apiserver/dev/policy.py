@@ -52,6 +52,7 @@ TENANT = (
     Rule(WORKLOAD, ("workloads", "workloadsets"), (*READ, *WRITE)),
     Rule(WORKLOAD, ("workloads/status", "workloadsets/status"), ("get",)),
     Rule(WORKLOAD, ("workloadsets/scale",), ("get", "update", "patch")),
+    Rule(WORKLOAD, ("reservations",), READ),
     Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch", "delete", "deletecollection")),
     Rule(METAL3, ("baremetalhosts/status",), ("get",)),
     Rule(METAL3, ("hardwaredata",), READ),
@@ -63,11 +64,15 @@ TENANT = (
 ANYBODY = (Rule(WORKLOAD, ("workloadclasses",), READ),)
 # See manifests/base/controllers-rbac.yaml.
 MANAGEMENT_CONTROLLERS = (
-    Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts", "workloadsets", "usagerecords"), READ),
+    Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts", "workloadsets", "usagerecords", "reservations"), READ),
     Rule(WORKLOAD, ("workloads",), ("create", "update", "patch", "delete")),
     Rule(WORKLOAD, ("hosts",), ("create", "update", "patch", "delete")),
     Rule(WORKLOAD, ("workloadclasses",), ("patch",)),
-    Rule(WORKLOAD, ("workloads/status", "workloadclasses/status", "hosts/status", "workloadsets/status"), ("get", "update", "patch")),
+    Rule(
+        WORKLOAD,
+        ("workloads/status", "workloadclasses/status", "hosts/status", "workloadsets/status", "reservations/status"),
+        ("get", "update", "patch"),
+    ),
     Rule(WORKLOAD, ("workloads/binding",), ("create",)),
     Rule(WORKLOAD, ("workloadclasses/private",), ("get",)),
     Rule(WORKLOAD, ("hosts/offers",), ("update",)),

@@ -14,6 +14,7 @@ from apiserver.registry.generic.regrouped import RegroupedRegistry
 from apiserver.registry.generic.strategy import Admission
 from apiserver.registry.hardwaredata import HardwareDataRegistry
 from apiserver.registry.host import HostRegistry
+from apiserver.registry.reservation import ReservationRegistry
 from apiserver.registry.usagerecord import UsageRecordRegistry
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.registry.workloadclass import WorkloadClassRegistry
@@ -32,11 +33,13 @@ class Catalog:
     hardware: HardwareDataRegistry
     sets: WorkloadSetRegistry
     usage: UsageRecordRegistry
+    reservations: ReservationRegistry
 
     @property
     def registries(self) -> tuple[Registry, ...]:
         """Return all registries in the order of discovery."""
-        return (self.workloads, self.classes, self.hosts, self.sets, self.usage, self.views, self.hardware)
+        own = (self.workloads, self.classes, self.hosts, self.sets, self.usage, self.reservations)
+        return (*own, self.views, self.hardware)
 
 
 def management_catalog(
@@ -51,10 +54,10 @@ def management_catalog(
     workloads = WorkloadRegistry(cache, claims, classes, admission)
     hosts = HostRegistry(cache, claims, admission)
     views = BareMetalHostViewRegistry(cache, claims, admission, view_group)
-    usage = UsageRecordRegistry(cache, hosts)
-    claims.connect(workloads, hosts, views, classes, usage)
+    usage, reservations = UsageRecordRegistry(cache, hosts), ReservationRegistry(cache, admission)
+    claims.connect(workloads, hosts, views, classes, usage, reservations)
     sets = WorkloadSetRegistry(cache, classes, admission)
-    return Catalog(classes, workloads, hosts, views, HardwareDataRegistry(views), sets, usage)
+    return Catalog(classes, workloads, hosts, views, HardwareDataRegistry(views), sets, usage, reservations)
 
 
 def gateway_views(catalog: Catalog) -> tuple[Registry, ...]:

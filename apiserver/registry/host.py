@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from apiserver.apis.host import CORDONED, Host, HostOffers, reserved_for
+from apiserver.apis.host import CORDONED, Host, HostOffers, reserved_for, set_aside_for
 from apiserver.apis.names import CLASS_LABEL
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION
@@ -24,6 +24,7 @@ from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource, lookup
 from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
+from apiserver.registry.reservation import reservation_causes
 from storage.base import Check, Delete, Operation
 from storage.cache import WatchCache
 
@@ -62,6 +63,7 @@ HOSTS = Resource(
         Column("Provisioning", "status.report.status.provisioning.state", priority=1, description="State of the real host"),
         Column("Healthy", "status.report.status.conditions.(Healthy).status", priority=1, description="What its BMC says of its health"),
         Column("Message", "status.message", priority=1, description="What its owner can do"),
+        Column("Reserved", "spec.reservedFor.namespace", priority=1, description="The namespace that a Reservation keeps it for"),
         Column("Charged", "spec.chargedTo.namespace", priority=1, description="Whose quota counts it although no Workload has it"),
     ),
     fields={
@@ -94,10 +96,10 @@ class HostStrategy(Strategy):
         self.claims = claims
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
-        """Return a new host without claim, charge and offers."""
+        """Return a new host without claim, charge, offers and Reservation."""
         spec = new.get("spec")
         if isinstance(spec, dict):
-            new["spec"] = {k: v for k, v in spec.items() if k not in ("claimRef", "chargedTo", *KEPT)}
+            new["spec"] = {k: v for k, v in spec.items() if k not in ("claimRef", "chargedTo", "reservedFor", *KEPT)}
         new.pop("status", None)
         return new
 
@@ -149,8 +151,11 @@ class HostStrategy(Strategy):
         return {**new, "spec": {**spec, "chargedTo": charge} if charge is not None else spec}
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """Allow claimRef to be set only by binding, and keep the host's identity."""
-        causes = []
+        """Allow claimRef to be set only by binding, and reservedFor only for a Reservation that may
+        have the host. Keep the host's identity."""
+        current = self.claims.workload_of_host(new)
+        workload = current.object() if current is not None and new["spec"].get("reservedFor") else None
+        causes = reservation_causes(self.claims.reservations, old, new, workload)
         if old is not None:
             if new["spec"].get("claimRef") not in (None, old["spec"].get("claimRef")):
                 message = "Forbidden: POST to the binding of a Workload to claim; here a claim can only be cleared"
@@ -206,7 +211,8 @@ class HostStrategy(Strategy):
         view = self.claims.view_in(old["metadata"]["name"], old["spec"]["claimRef"]["namespace"])
         if view is None:
             return []
-        offered = offered_to(new) if new is not None and reserved_for(new) is None else ()
+        shown = new is not None and reserved_for(new) is None and set_aside_for(new) is None
+        offered = offered_to(new) if new is not None and shown else ()
         if new is None or view.namespace not in offered or "deletionTimestamp" in view.object()["metadata"]:
             return [Delete(view.key, view.revision)]
         return self.claims.put_view(new, None, view.namespace, view.name)

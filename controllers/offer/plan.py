@@ -15,7 +15,7 @@ from heapq import nlargest
 from itertools import zip_longest
 
 from apiserver.apis.bounded import remembering
-from apiserver.apis.host import is_open_to, reserved_for, unavailable_reason
+from apiserver.apis.host import is_open_to, reserved_for, set_aside_for, unavailable_reason
 from apiserver.client.objects import Object, name_of
 
 MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
@@ -23,12 +23,15 @@ MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """Describe a free host: its kind of hardware, and the uid of the only namespace that may have a
-    dirty host ("" if it is clean)."""
+    """Describe a free host by its kind of hardware, and by the uid of the only namespace that may
+    have it.
+
+    Such a namespace has data on it (`dirty_for`, "" for none) or a Reservation (`set_aside`)."""
 
     name: str
     kind: str
     dirty_for: str | None = None
+    set_aside: str | None = None
 
 
 def held_offers(host: Object, namespaces: Mapping[str, str]) -> list[str]:
@@ -43,7 +46,7 @@ def held_offers(host: Object, namespaces: Mapping[str, str]) -> list[str]:
 
 def offered(host: Object) -> Offered:
     """Return the Host as an offer."""
-    return Offered(name_of(host), hardware_kind(host), reserved_for(host))
+    return Offered(name_of(host), hardware_kind(host), reserved_for(host), set_aside_for(host))
 
 
 def hardware_kind(host: Object) -> str:
@@ -73,14 +76,18 @@ def plan(hosts: Iterable[Offered], namespaces: Mapping[str, str], limit: int | N
     """Return the sorted namespaces that see each host, by host name.
 
     `namespaces` maps names to uids. `limit` is the largest number of hosts per namespace, None for
-    no limit."""
-    known = list(hosts)
+    no limit. Hosts that are set aside for a namespace are shown to it beyond the limit."""
+    kept = defaultdict[str, list[Offered]](list)
+    known = list[Offered]()
+    for host in hosts:
+        (known if host.set_aside is None else kept[host.set_aside]).append(host)
     points = {host.name: _point(host.name) for host in known} if limit is not None else {}
-    result: dict[str, set[str]] = {host.name: set() for host in known}
+    result: dict[str, set[str]] = {host.name: set() for host in (*known, *(host for some in kept.values() for host in some))}
     for namespace, uid in namespaces.items():
         eligible = [host for host in known if is_open_to(host.dirty_for, uid)]
         chosen = eligible if limit is None or len(eligible) <= limit else _choose(eligible, _point(namespace), points, limit)
-        for host in chosen:
+        own = (host for host in kept.get(uid, ()) if is_open_to(host.dirty_for, uid))
+        for host in (*chosen, *own):
             result[host.name].add(namespace)
     return {name: sorted(seen) for name, seen in result.items()}
 

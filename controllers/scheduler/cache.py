@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from apiserver.apis.host import CORDONED, unavailable_reason
 from apiserver.client.clock import Clock, LoopClock
 from apiserver.client.objects import Object, name_of
-from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, Requirements, candidate, unfit_reasons
+from controllers.scheduler.fit import NOT_OPEN, OWN, Candidate, Requirements, candidate, unfit_reasons
 from controllers.scheduler.index import HostIndex
 
 ASSUMED_FOR = 30.0
@@ -163,10 +163,10 @@ class SchedulerCache:
         """Count the reasons why no host fits, over the hosts that the Workload's namespace has or
         could have.
 
-        This examines every free host. Hosts with claims or data of other namespaces are not
-        counted, because a tenant reads the numbers."""
+        This examines every free host. Hosts with claims, data or Reservations of other namespaces
+        are not counted, because a tenant reads the numbers."""
         result = unfit_reasons(self._of(class_name), want)
-        del result[OTHERS_DATA]
+        del result[NOT_OPEN]
         if own := self._claimed[class_name, want.namespace_uid]:
             result[OWN] = own
         return result
@@ -212,7 +212,7 @@ PHRASES = {
     "Bound": "are claimed",
     "Claimed": "are being released",
     "Deleting": "are going away",
-    "Dirty": OTHERS_DATA,
+    "Dirty": NOT_OPEN,
     "HostError": "report an error",
     "InUse": "are in use",
     "NotHealthy": "report a hardware problem",

@@ -8,7 +8,7 @@ claim atomically: the scheduler proposes a host, and another one after a conflic
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -108,6 +108,18 @@ class Scheduler:
         The cache may not know yet that another consumer has the host."""
         self._free.assume(name_of(host))
         self._wake_later(host)
+
+    def hold(self, host: Object) -> None:
+        """Bind nothing to a host that has just become free, until `unhold` or for a while.
+
+        Reservations that lack hosts choose first."""
+        self._free.assume(name_of(host))
+
+    def unhold(self, hosts: Iterable[Object]) -> None:
+        """Let the Workloads that wait choose among these hosts, too."""
+        for host in hosts:
+            self._free.forget(name_of(host))
+            self._wake(str(host["spec"]["className"]))
 
     async def run(self) -> None:
         await self.controller.run()

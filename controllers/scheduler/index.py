@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count, islice
 
 from controllers.kinds import FAILURE_DOMAIN
-from controllers.scheduler.fit import Candidate, Requirements, capacity, demand, hash_seed, ring_order, unfit_reason
+from controllers.scheduler.fit import Candidate, Requirements, capacity, demand, hash_seed, is_kept, ring_order, unfit_reason
 
 BUCKETS = 32
 """The most label sets that are indexed. A new set costs a scan of all hosts."""
@@ -93,6 +93,8 @@ class HostIndex:
     def __init__(self) -> None:
         self._hosts: dict[str, Candidate] = {}
         self._buckets: OrderedDict[_Keys, _Bucket] = OrderedDict()
+        self._kept: Counter[str] = Counter()
+        """The number of hosts that Reservations keep, by the uid of their namespace."""
         self.scanned = 0
 
     def __len__(self) -> int:
@@ -106,6 +108,8 @@ class HostIndex:
         """Add a host. It replaces one of the same name."""
         self.remove(host.name)
         self._hosts[host.name] = host
+        if host.set_aside is not None:
+            self._kept[host.set_aside] += 1
         for bucket in self._buckets.values():
             bucket.add(host)
 
@@ -113,9 +117,16 @@ class HostIndex:
         """Remove a host, and return it if it was there."""
         host = self._hosts.pop(name, None)
         if host is not None:
+            self._uncount(host)
             for bucket in self._buckets.values():
                 bucket.remove(host)
         return host
+
+    def _uncount(self, host: Candidate) -> None:
+        if host.set_aside is not None:
+            self._kept[host.set_aside] -= 1
+            if not self._kept[host.set_aside]:
+                del self._kept[host.set_aside]
 
     def best(self, want: Requirements) -> Candidate | None:
         """Return the host that fits best, or None."""
@@ -147,13 +158,17 @@ class HostIndex:
                 yield group
 
     def _best(self, want: Requirements, labels: Mapping[str, str]) -> Candidate | None:
-        """Return the best of the hosts that have these labels, or None."""
-        point, chosen = hash_seed(want.seed), ""
-        least: tuple[tuple[float, ...], float] = ((), math.inf)
+        """Return the best of the hosts that have these labels, or None.
+
+        Of those that its placement prefers equally, hosts that a Reservation keeps for the
+        namespace come first."""
+        point, chosen, looks_for_kept = hash_seed(want.seed), "", want.namespace_uid in self._kept
+        least: tuple[tuple[float, ...], bool, float] = ((), True, math.inf)
         for group in self._fitting(want, labels):
-            if group.order > least[1] and not want.rules.preferences:
+            if group.order > least[2] and not want.rules.preferences and not (least[1] and looks_for_kept):
                 break
-            rank, name = (want.rules.cost(group.sample.labels), group.order), group.nearest(point)
+            rank = (want.rules.cost(group.sample.labels), not is_kept(group.sample, want), group.order)
+            name = group.nearest(point)
             if not chosen or rank < least:
                 least, chosen = rank, name
             elif rank == least:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 
 import orjson
 
-from controllers.scheduler.fit import Candidate, Requirements, capacity, label_keys, unfit_reason
+from controllers.scheduler.fit import Candidate, Requirements, capacity, is_kept, label_keys, unfit_reason
 
 MOST_KINDS, MOST_KEYS = 32, 128
 """The most different requirements in a batch, and the most labels that they look at."""
@@ -69,12 +69,15 @@ def _kind(want: Requirements) -> object:
 
 
 def _groups(hosts: Iterable[Candidate], wants: Sequence[Requirements]) -> list[list[Candidate]]:
-    """Return the hosts by what the requirements look at, those of least capacity first."""
+    """Return the hosts by what the requirements look at.
+
+    Those that a Reservation keeps for the namespace come first, then those of least capacity."""
     keys = sorted({key for want in wants for key in label_keys(want)})
+    own = wants[0] if wants else _PLAIN
     groups: dict[tuple[object, ...], list[Candidate]] = defaultdict(list)
     for host in hosts:
         groups[*host.shape, *map(host.labels.get, keys)].append(host)
-    return sorted(groups.values(), key=lambda group: (capacity(group[0], _PLAIN), group[0].name))
+    return sorted(groups.values(), key=lambda group: (not is_kept(group[0], own), capacity(group[0], _PLAIN), group[0].name))
 
 
 class Matching:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from apiserver.apis.host import adopted_consumer, is_open_to, reserved_for, uid_of_view, unavailable_reason
+from apiserver.apis.host import adopted_consumer, is_open_to, reserved_for, set_aside_for, uid_of_view, unavailable_reason
 from apiserver.apis.hostconditions import HEALTHY
 from apiserver.apis.names import ADOPTS, GROUP, RELEASE_FINALIZER, VERSION
 from apiserver.apis.workload import HOST_CHOSEN, binding_state
@@ -46,16 +46,20 @@ class Claims:
 
     classes: Registry
     records: Registry
+    reservations: Registry
 
     def __init__(self, namespaces: Namespaces | None = None) -> None:
         """Set the source of `namespaces`. Without it, claims do not record their namespace's
         uid."""
         self.namespaces = NamespaceUids(namespaces)
 
-    def connect(self, workloads: Registry, hosts: Registry, views: Registry, classes: Registry, records: Registry) -> None:
+    def connect(
+        self, workloads: Registry, hosts: Registry, views: Registry, classes: Registry, records: Registry, reservations: Registry
+    ) -> None:
         """Set the registries. They were created with this object, because both refer to each
         other."""
-        self.workloads, self.hosts, self.views, self.classes, self.records = workloads, hosts, views, classes, records
+        self.workloads, self.hosts, self.views, self.classes = workloads, hosts, views, classes
+        self.records, self.reservations = records, reservations
 
     def host_of_workload(self, workload: dict[str, Any]) -> Entry | None:
         """Return the Host that is claimed for exactly this Workload (same uid), or None."""
@@ -230,6 +234,8 @@ def free_reason(host: dict[str, Any], namespace_uid: str) -> str | None:
     if (reason := unavailable_reason(host)) is not None:
         state = "claimed already" if reason == "Bound" else "not available at the moment"
         return f"the host is {state}; choose another one"
+    if not is_open_to(set_aside_for(host), namespace_uid):
+        return "the host is not available at the moment; choose another one"
     if not is_open_to(reserved_for(host), namespace_uid):
         return "the host has not been cleaned since its last use; choose another one"
     return None
@@ -260,23 +266,28 @@ def foreign(held: dict[str, Any], namespace_uid: str) -> bool:
 
 
 def _exclusive_namespaces(host: dict[str, Any]) -> dict[str, str]:
-    """Return the namespace whose data or claim the unclaimed host holds, with its uid.
+    """Return the namespace whose data or claim the unclaimed host holds, or that it is set aside
+    for, with its uid.
 
-    Only that namespace may see them."""
-    status = host.get("status") or {}
+    Only that namespace may see it."""
+    status, aside = host.get("status") or {}, host["spec"].get("reservedFor")
     held, reserved = status.get("held"), reserved_for(host)
-    found = {held["namespace"]: held.get("namespaceUID") or ""} if held else {}
+    found = {aside["namespace"]: aside["namespaceUID"]} if aside else {}
+    found |= {held["namespace"]: held.get("namespaceUID") or ""} if held else {}
     return found if reserved is None else {**found, status["dirtyFor"]: reserved}
 
 
 def offered_to(host: dict[str, Any]) -> set[str]:
     """Return the namespaces in which an unclaimed host is shown.
 
-    If it holds the data of one namespace, only that namespace sees it."""
+    If it holds the data of one namespace, or is set aside for one, only that namespace sees it. A
+    claim that the source knows is shown in any case."""
     status = host.get("status") or {}
     if "report" not in status or "deletionTimestamp" in host["metadata"]:
         return set()
-    return {namespace for namespace in host["spec"].get("offers") or () if status.get("dirtyFor") in (None, "", namespace)}
+    aside = {} if status.get("held") else host["spec"].get("reservedFor") or {}
+    owners = {status.get("dirtyFor"), aside.get("namespace")} - {None, ""}
+    return {namespace for namespace in host["spec"].get("offers") or () if owners <= {namespace}}
 
 
 def bound(

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 GROUP = "apis/workload.metal3.io/v1alpha1"
-WORKLOADS, CLASSES, HOSTS = f"{GROUP}/workloads", f"{GROUP}/workloadclasses", f"{GROUP}/hosts"
+WORKLOADS, CLASSES, HOSTS, RESERVATIONS = (f"{GROUP}/{kind}" for kind in ("workloads", "workloadclasses", "hosts", "reservations"))
 CONTROLLERS = UserInfo("controllers")
 
 
@@ -102,8 +102,9 @@ def _execute(api: FakeApi, addresses: Iterable[Address], act: Callable[[Catalog]
 
     The action runs in a thread. The event loop is blocked until it ends, so nothing else happens
     meanwhile, as in one commit of the server."""
-    classes: list[Address] = [(CLASSES, "", item["metadata"]["name"]) for item in api.all(CLASSES)]
-    before = {address: found for address in sorted((*addresses, *classes)) if (found := api.find(*_found(address))) is not None}
+    items = [(kind, item["metadata"]) for kind in (CLASSES, RESERVATIONS) for item in api.all(kind)]
+    read: list[Address] = [(kind, meta.get("namespace", ""), meta["name"]) for kind, meta in items]
+    before = {address: found for address in sorted((*addresses, *read)) if (found := api.find(*_found(address))) is not None}
     with ThreadPoolExecutor(1) as pool:
         answer, after = pool.submit(asyncio.run, _done(api, before, act)).result()
     for address, obj in after.items():
@@ -122,6 +123,7 @@ async def _done(
     watched = WatchCache(MemoryStore(data))
     catalog = management_catalog(watched, namespaces=Namespaces(api))
     registries: dict[str, Registry] = {WORKLOADS: catalog.workloads, HOSTS: catalog.hosts, CLASSES: catalog.classes}
+    registries[RESERVATIONS] = catalog.reservations
     for (resource, namespace, name), obj in before.items():
         key = registries[resource].resource.key(namespace, name)
         value = encode_stored(registries[resource].resource, obj)

@@ -189,6 +189,7 @@ def test_a_host_object_as_a_candidate() -> None:
     real = bmh("h1", cpus=32, ram_gib=128)
     host: dict[str, Any] = {
         "metadata": {"name": "uuid"},
+        "spec": {},
         "status": {"report": {"spec": {}, "status": real["status"], "labels": {"nvidia.com/gpu": "3"}}},
     }
     host["status"] |= {"dirtyFor": "team-a", "dirtyForUID": "u"}
