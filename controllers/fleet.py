@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from apiserver.apis.host import CORDONED, unavailable_reason
+from apiserver.apis.host import CORDONED, is_open_to, set_aside_for, unavailable_reason
 from apiserver.client.clock import seconds_of
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
 from controllers.gangs import standing
@@ -21,7 +21,7 @@ from controllers.leasedsets import LEASE_ENDED
 from controllers.owners import controlling_set
 from controllers.runtime.conditions import find_condition
 from controllers.scheduler.cache import unavailable_phrase
-from controllers.scheduler.fit import candidate, requirements_of, singular, unfit_reason
+from controllers.scheduler.fit import NOT_OPEN, candidate, requirements_of, singular, unfit_reason, unsuitable_reason
 from controllers.scheduler.placement import rules_of
 from controllers.workloadset.members import is_ready, ordinal_of
 from controllers.workloadset.status import STALLED, state_of_set
@@ -57,6 +57,7 @@ def _capacity(name: str, hosts: list[Object]) -> Row:
     reasons = Counter(unavailable_reason(host) for host in hosts)
     free, claimed = reasons.pop(None, 0), reasons.pop("Bound", 0)
     counts = {"total": len(hosts), "free": free, "claimed": claimed, "unavailable": len(hosts) - free - claimed}
+    counts["reserved"] = sum(unavailable_reason(host) is None and set_aside_for(host) is not None for host in hosts)
     return {"class": name, **counts, "holders": dict(sorted(holders.items())), "reasons": dict(sorted(reasons.items(), key=str))}
 
 
@@ -70,6 +71,8 @@ def _host_row(host: Object) -> Row:
     row = {"host": host["spec"]["source"]["name"], "class": host["spec"]["className"], "state": _state(host)}
     holder = f"{claim['namespace']}/{claim['name']}" if claim else ""
     message = status.get("errorMessage") or status.get("message") or (_uncordon(host) if host["spec"].get("unschedulable") else "")
+    reservation = host["spec"].get("reservedFor") or {}
+    row["reserved"] = f"{reservation['namespace']}/{reservation['name']}" if reservation else ""
     return {**row, "workload": holder, "reason": status.get("reason") or "", "message": message}
 
 
@@ -201,17 +204,26 @@ def why_not(host: Object, workload: Object, namespace_uid: str) -> Row:
     if not (host.get("status") or {}).get("report"):
         return {"why": "is not reported by its source yet", "to_free": ""}
     want = replace(requirements_of(workload, namespace_uid), rules=rules_of(workload, [], {}))
-    unfit = unfit_reason(candidate(host), want)
-    if unfit is not None and not (host["status"].get("dirtyFor") and unfit == "are not available"):
+    machine = candidate(host)
+    unfit, open_ = unsuitable_reason(machine, want), unfit_reason(machine, want) != NOT_OPEN
+    if unfit is not None:
         return {"why": f"does not fit: it {singular(unfit)}", "to_free": "change the Workload's requirements, hostSelector or placement"}
-    if (phrase := unavailable_phrase(host)) is None and unfit is None:
+    if (phrase := unavailable_phrase(host)) is None and open_:
         if workload["spec"].get("placement") or workload["spec"].get("gang"):
             return {
                 "why": "fits and is free",
                 "to_free": "it is bound as soon as the Workload's placement and gang allow it: see its message",
             }
         return {"why": "fits and is free", "to_free": "it is bound in a moment, unless the namespace's quota has no room"}
+    if phrase is None and not is_open_to(set_aside_for(host), namespace_uid):
+        return {"why": "fits, but is reserved for another namespace", "to_free": _to_return(host["spec"]["reservedFor"])}
     return {"why": f"fits, but {singular(phrase)}" if phrase else "fits, but holds another namespace's data", "to_free": _to_free(host)}
+
+
+def _to_return(reservation: Object) -> str:
+    """Return what ends the Reservation of a host, or gives it another one."""
+    named = f"the Reservation {reservation['name']} of {reservation['namespace']}"
+    return f"{named} ends or asks for fewer hosts, or a Workload of {reservation['namespace']} takes another host that counts for it"
 
 
 def _to_free(host: Object) -> str:

@@ -17,7 +17,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from apiserver.apis.host import unavailable_reason
+from apiserver.apis.host import set_aside_for, unavailable_reason
 from apiserver.apis.names import LEASE_EXPIRED as EXPIRED
 from apiserver.apis.workload import RAN_PHASES, host_of
 from apiserver.client import tracing
@@ -34,7 +34,7 @@ from controllers.workload.lease import EXPIRING
 from controllers.workloadclass.status import UNHEALTHY
 from controllers.workloadset.status import SET_STATES, state_of_set
 
-STATES = ("free", "claimed", "abandoned", "orphaned", "dirty", "unhealthy", "unavailable")
+STATES = ("free", "claimed", "abandoned", "orphaned", "dirty", "reserved", "unhealthy", "unavailable")
 MEMBER_STATES = ("available", "unavailable")
 LEASE_STATES = ("running", "ending", "ended")
 PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
@@ -230,7 +230,7 @@ def _is_followed(informer: Informer) -> bool:
 def state_of(host: Object) -> str:
     """Return one of STATES.
 
-    Free hosts that only one namespace may have are dirty. The claim of an abandoned host has no
+    Free hosts that only one namespace may have are dirty, or reserved. The claim of an abandoned host has no
     Workload any more. An orphaned host names a Workload, and has no claim."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
@@ -238,7 +238,7 @@ def state_of(host: Object) -> str:
     if status.get("reason") == "Orphaned":
         return "orphaned"
     if unavailable_reason(host) is None:
-        return "dirty" if status.get("dirtyFor") else "free"
+        return "dirty" if status.get("dirtyFor") else "free" if set_aside_for(host) is None else "reserved"
     return "unhealthy" if status.get("reason") in UNHEALTHY else "unavailable"
 
 

@@ -65,6 +65,8 @@ def compose(client: Client, *, view_group: str = "metal3.io", consumer_waits: Wa
     manager.add(cluster.secrets)
     scheduler = Scheduler(cluster)
     workloads = WorkloadController(cluster, sources, scheduler)
+    reservations = ReservationController(cluster, scheduler)
+    manager.collectors.append(reservations.metrics)
     for controller in (
         ClassController(cluster, sources),
         HostController(cluster, sources, workloads),
@@ -73,7 +75,7 @@ def compose(client: Client, *, view_group: str = "metal3.io", consumer_waits: Wa
         workloads,
         ConsumerController(cluster, consumer_waits or Waits()),
         WorkloadSetController(cluster),
-        ReservationController(cluster, scheduler),
+        reservations,
     ):
         manager.add(controller)
     return manager, cluster, sources
@@ -113,7 +115,7 @@ async def run_controllers(
             manager, cluster, _ = compose(client, view_group=view_group)
             health.manager = manager
             telling = asyncio.ensure_future(_tell_started(manager, health))
-            collectors: list[Collector] = [follow(cluster)]
+            collectors: list[Collector] = [follow(cluster), *manager.collectors]
             if registry is not None:
                 backups, usage = BackupMetrics(client, namespace), UsageFollower(client)
                 manager.add(backups)

@@ -30,6 +30,7 @@ from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.schema import model_schema
 from apiserver.registry.hardwaredata import hardwaredata
 from apiserver.registry.host import HOSTS, KEPT
+from apiserver.registry.reservation import RESERVATIONS
 from apiserver.registry.usagerecord import USAGERECORDS
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
@@ -40,7 +41,7 @@ from controllers.providers.machines import instance
 from controllers.providers.relay import loops
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-KINDS = (WORKLOADS, WORKLOADSETS, WORKLOADCLASSES, HOSTS, USAGERECORDS, baremetalhosts(view=True), hardwaredata())
+KINDS = (WORKLOADS, WORKLOADSETS, RESERVATIONS, WORKLOADCLASSES, HOSTS, USAGERECORDS, baremetalhosts(view=True), hardwaredata())
 NAMED = (names, plan, mover, host_names, loops, instance)
 """The modules that define labels, annotations and finalizers."""
 VERBS = ("create", "get", "list", "watch", "update", "patch", "delete", "deletecollection")

@@ -241,6 +241,7 @@ class HostCounts(Model):
         description="Hosts with a problem: marked as unhealthy, in error, gone, quarantined or orphaned.",
     )
     dirty: int = Field(default=0, description="Hosts whose disks hold a namespace's data.")
+    reserved: int = Field(default=0, description="Free hosts that Reservations keep for one namespace each.")
 
 
 class WorkloadClassStatus(Model):

@@ -40,6 +40,7 @@ WORKLOADCLASSES = Resource(
         Column("Claimed", "status.hosts.claimed", type="integer", description="Hosts that workloads have"),
         Column("Unavailable", "status.hosts.unavailable", type="integer", description="All others"),
         Column("Age", "metadata.creationTimestamp", type="date"),
+        Column("Reserved", "status.hosts.reserved", type="integer", priority=1, description="Free hosts that Reservations keep"),
         Column("Cleaning", "spec.cleaning.mode", priority=1, description="What happens to disks between tenants"),
         Column("Reason", "status.conditions.(Connected).reason", priority=1, description="Why the source does not answer, in a word"),
         Column("Message", "status.conditions.(Connected).message", priority=1, description="What its owner can do"),

@@ -20,10 +20,10 @@ HEALTHY = ("Available", "Bound")
 SHOWN, LINES = 8, 36
 """The most lines of one table on a terminal, and of all tables together."""
 _CAPACITY = {"class": "CLASS", "source": "SOURCE", "total": "TOTAL", "free": "FREE", "claimed": "CLAIMED", "unavailable": "UNAVAILABLE"}
-_CAPACITY |= {"holders": "HOLDERS", "reasons": "UNAVAILABLE BECAUSE"}
+_CAPACITY |= {"reserved": "RESERVED", "holders": "HOLDERS", "reasons": "UNAVAILABLE BECAUSE"}
 _SOURCES = {"class": "CLASS", "source": "SOURCE", "message": "WHAT IS WRONG"}
 _WAITING = {"workload": "WORKLOAD", "class": "CLASS", "reason": "REASON", "message": "WHAT IS WRONG"}
-_HOSTS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD", "message": "WHAT TO DO"}
+_HOSTS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD", "reserved": "RESERVED FOR", "message": "WHAT TO DO"}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -85,8 +85,13 @@ def shown(classes: list[Object], hosts: list[Object], workloads: list[Object], s
     found = content(classes, hosts, workloads, sets)
     lost = [row for row in found["classes"] if row["message"]]
     hosts_first = found["hosts"] if on == PLAIN else sorted(found["hosts"], key=_is_well)
-    tables = [(found["classes"], _capacity(found["classes"])), (lost, _SOURCES), (found["troubles"], _WAITING), (hosts_first, _HOSTS)]
-    return "\n\n".join("\n".join(part) for part in _on_one_screen([one for one in tables if one[0] or one[1] is _HOSTS], on))
+    tables = [
+        (found["classes"], _capacity(found["classes"])),
+        (lost, _SOURCES),
+        (found["troubles"], _WAITING),
+        (hosts_first, _of_hosts(hosts_first)),
+    ]
+    return "\n\n".join("\n".join(part) for part in _on_one_screen([one for one in tables if one[0] or "host" in one[1]], on))
 
 
 def _on_one_screen(tables: list[tuple[list[Row], dict[str, str]]], on: Screen) -> Iterator[list[str]]:
@@ -106,6 +111,11 @@ def _is_well(row: Row) -> bool:
 def _capacity(rows: list[Row]) -> dict[str, str]:
     """Return the columns TOTAL and FREE, and those in which any row has a value."""
     return {key: name for key, name in _CAPACITY.items() if key in ("total", "free") or any(row[key] for row in rows)}
+
+
+def _of_hosts(rows: list[Row]) -> dict[str, str]:
+    """Return the columns of the hosts, without a column of Reservations if there is none."""
+    return _HOSTS if any(row["reserved"] for row in rows) else {key: name for key, name in _HOSTS.items() if key != "reserved"}
 
 
 def trees(hosts: list[Object], on: Screen = PLAIN) -> str:

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from prometheus_client.registry import Collector
+
 from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
 
@@ -35,6 +37,8 @@ class Manager:
         self._patience = patience
         self.informers: list[Informer] = []
         self._optional: list[Informer] = []
+        self.collectors: list[Collector] = []
+        """The metrics that are exported while this manager runs."""
         self._runnables: list[Callable[[], Awaitable[None]]] = []
         self.started = asyncio.Event()
 

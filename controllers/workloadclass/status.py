@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from apiserver.apis.host import unavailable_reason
+from apiserver.apis.host import set_aside_for, unavailable_reason
 from apiserver.client.objects import Object
 
-KEYS = ("total", "free", "claimed", "unavailable", "unhealthy", "dirty")
+KEYS = ("total", "free", "claimed", "unavailable", "unhealthy", "dirty", "reserved")
 UNHEALTHY = {"Unhealthy", "NotHealthy", "HostError", "HostGone", "Quarantined", "Orphaned"}
 
 
 class HostCounts:
-    """Counts the hosts of every class. A free host may be counted as dirty, too."""
+    """Counts the hosts of every class. A free host may be counted as dirty or reserved, too."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
@@ -45,5 +45,6 @@ def traits(host: Object | None) -> tuple[str, tuple[str, ...]]:
         "unavailable": not free and not claimed,
         "unhealthy": status.get("reason") in UNHEALTHY,
         "dirty": bool(status.get("dirtyFor")),
+        "reserved": free and set_aside_for(host) is not None,
     }
     return host["spec"]["className"], tuple(key for key in KEYS if found[key])

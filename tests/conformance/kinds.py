@@ -18,6 +18,7 @@ from apiserver.apis.base import Model, Quantity, Timestamp
 from apiserver.apis.meta import ATOMIC, Conditions, ObjectMeta
 from apiserver.registry.generic.resource import SCALE, Column, Resource
 from apiserver.registry.generic.schema import structural_schema
+from apiserver.registry.reservation import RESERVATIONS
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
 from apiserver.registry.workloadset import WORKLOADSETS
@@ -132,6 +133,7 @@ KINDS = (
     RACKS,
     replace(WORKLOADS, group=GROUP, version=VERSION, subresources=STATUS),
     replace(WORKLOADSETS, group=GROUP, version=VERSION, subresources={**STATUS, SCALE: STATUS["status"]}),
+    replace(RESERVATIONS, group=GROUP, version=VERSION, subresources=STATUS),
     replace(WORKLOADCLASSES, group=GROUP, version=VERSION, subresources=STATUS),
 )
 

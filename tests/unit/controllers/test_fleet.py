@@ -63,6 +63,7 @@ def test_the_counts_of_a_class_add_up() -> None:
         "free": 2,
         "claimed": 1,
         "unavailable": 1,
+        "reserved": 0,
         "holders": {"tenant-b": 1},
         "reasons": {"Quarantined": 1},
         "source": "",
@@ -92,6 +93,18 @@ def test_each_host_of_the_class_says_why_it_is_not_had() -> None:
     assert told["e"][1] == "clean it: its disks hold data of the namespace tenant-b"
     assert told["a"][0] == "fits and is free"
     assert "d" not in told
+
+
+def test_a_reserved_host_says_for_whom_and_what_ends_that() -> None:
+    free = host("a", **FREE)
+    free["spec"]["reservedFor"] = {"namespace": "tenant-b", "namespaceUID": "uid-b", "name": "launch", "uid": "3"}
+    [other] = why(workload(), [free], "uid-a")["hosts"]
+    assert other["why"] == "fits, but is reserved for another namespace"
+    assert other["to_free"].startswith("the Reservation launch of tenant-b ends")
+    assert why(workload(), [free], "uid-b")["hosts"][0]["why"] == "fits and is free"
+    assert why(workload(requirements={"cpuCount": 64}), [free], "uid-a")["hosts"][0]["why"].startswith("does not fit")
+    assert host_rows([free])[0]["reserved"] == "tenant-b/launch"
+    assert capacity([], [free])[0]["reserved"] == 1
 
 
 def test_a_host_that_the_placement_rules_out_is_not_said_to_be_bound_in_a_moment() -> None:

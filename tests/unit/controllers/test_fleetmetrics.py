@@ -104,11 +104,18 @@ def stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def reserved(of: Object) -> Object:
+    return {**of, "spec": {**of["spec"], "reservedFor": {"namespace": "a", "namespaceUID": "1", "name": "r", "uid": "2"}}}
+
+
 @pytest.mark.parametrize(
     ("of", "state"),
     [
         (host(available=True, report={"a": 1}), "free"),
         (host(available=True, report={"a": 1}, dirtyFor="a"), "dirty"),
+        (reserved(host(available=True, report={"a": 1})), "reserved"),
+        (reserved(host(available=True, report={"a": 1}, dirtyFor="a")), "dirty"),
+        (reserved(host(claimed=True, report={"a": 1})), "claimed"),
         (host(claimed=True, report={"a": 1}, reason="Unhealthy"), "claimed"),
         (host(claimed=True, report={"a": 1}, conditions=[{"type": "Abandoned", "status": "True"}]), "abandoned"),
         (

@@ -11,6 +11,7 @@ from apiserver.apis.workload import CHOICE
 from apiserver.registry.baremetalhost import baremetalhosts
 from apiserver.registry.generic.schema import structural_schema
 from apiserver.registry.host import HOSTS
+from apiserver.registry.reservation import RESERVATIONS
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
 
@@ -30,7 +31,9 @@ def undescribed(schema: dict[str, Any], path: str) -> Iterator[str]:
         yield from undescribed(schema["items"], f"{path}[]")
 
 
-@pytest.mark.parametrize("resource", [WORKLOADS, WORKLOADCLASSES, HOSTS, baremetalhosts(view=True)], ids=lambda resource: resource.kind)
+@pytest.mark.parametrize(
+    "resource", [WORKLOADS, RESERVATIONS, WORKLOADCLASSES, HOSTS, baremetalhosts(view=True)], ids=lambda resource: resource.kind
+)
 def test_every_field_is_described(resource: Resource) -> None:
     schema = structural_schema(resource)
     assert [path for part in ("spec", "status") for path in undescribed(schema["properties"][part], f"{resource.kind}.{part}")] == []

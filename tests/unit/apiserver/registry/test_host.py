@@ -11,6 +11,7 @@ from apiserver.apis.status import ApiError
 from apiserver.handlers.response.table import definitions, rows
 from apiserver.registry.generic.selectors import FieldSelector, LabelSelector, Selector
 from apiserver.registry.host import HOSTS
+from apiserver.registry.reservation import RESERVATIONS
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries, report
@@ -89,9 +90,9 @@ async def test_the_default_class_is_marked(named: Registries) -> None:
 
 
 def test_no_short_name_is_kueues() -> None:
-    names = [*WORKLOADS.short_names, *WORKLOADCLASSES.short_names, *HOSTS.short_names]
+    names = [*WORKLOADS.short_names, *WORKLOADCLASSES.short_names, *HOSTS.short_names, *RESERVATIONS.short_names]
     assert "wl" not in names
-    assert len(names) == 3
+    assert len(names) == 4
 
 
 async def test_a_cordoned_host_is_not_available_until_it_is_uncordoned(named: Registries) -> None:
