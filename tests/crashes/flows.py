@@ -602,6 +602,50 @@ def adopted(stack: Stack) -> bool:
     return set_of(2)(stack) and owners(stack) == {"db-0": [uid], "db-1": [uid]}
 
 
+def reserve(hosts: int) -> Callable[[Stack], Coroutine[Any, Any, None]]:
+    async def act(stack: Stack) -> None:
+        await stack.management.create(objects.reservation(hosts))
+
+    return act
+
+
+async def reserved(stack: Stack) -> None:
+    await reserve(2)(stack)
+    await stack.until(lambda: kept_for_b(2)(stack))
+
+
+async def short_beside_web(stack: Stack) -> None:
+    """Reserve all hosts for tenant-b while a Workload of tenant-a has one."""
+    await running_web(stack)
+    await reserve(3)(stack)
+    await stack.until(lambda: kept_for_b(2, "Short")(stack))
+
+
+async def end_reservation(stack: Stack) -> None:
+    await stack.management.delete("Reservation", "launch", "tenant-b")
+
+
+async def ask_for_fewer(stack: Stack) -> None:
+    await patiently(lambda: stack.management.patch("Reservation", "launch", {"spec": {"hosts": 1}}, "tenant-b"))
+
+
+def kept_for_b(number: int, reason: str = "Fulfilled") -> Callable[[Stack], bool]:
+    """Return whether so many hosts are free and kept for tenant-b, which alone is offered them."""
+
+    def done(stack: Stack) -> bool:
+        reservation = stack.management.get("Reservation", "launch", "tenant-b")
+        kept = [host for host in stack.management.all("Host") if "reservedFor" in host["spec"]]
+        status, generation = reservation.get("status") or {}, reservation["metadata"]["generation"]
+        ready = [item["reason"] for item in status.get("conditions") or () if item["type"] == "Ready"]
+        return (
+            len(kept) == number == status.get("available")
+            and all(host["spec"].get("offers") == ["tenant-b"] and "claimRef" not in host["spec"] for host in kept)
+            and (ready, status["observedGeneration"]) == ([reason], generation)
+        )
+
+    return done
+
+
 FLOWS = (
     Flow("bind and provision", nothing, make_web, lambda stack: phase(stack, "web") == "Running", ONCE),
     Flow("host taken just as it was chosen", nothing, make_web_and_be_late, runs_elsewhere, ONCE),
@@ -628,6 +672,10 @@ FLOWS = (
     Flow("set updated one by one", set_runs, update_set, set_of(2, OTHER), (OTHER, OTHER)),
     Flow("gang", nothing, make_gang, gang_runs, (*ONCE, *ONCE)),
     Flow("gang that is half bound and stays so", nothing, half_a_gang, host_given_up),
+    Flow("hosts are reserved", nothing, reserve(2), kept_for_b(2)),
+    Flow("reservation that is filled by a release", short_beside_web, delete_web, kept_for_b(3)),
+    Flow("reservation of fewer hosts", reserved, ask_for_fewer, kept_for_b(1)),
+    Flow("reservation that ends", reserved, end_reservation, gone),
     Flow("abandoned claim that its class ends", vanished, reclaim_at_once, gone),
     Flow("all free hosts broken, and repaired", nothing, break_and_repair_free, runs_healthy, ONCE),
     Flow("host broken as it was chosen", nothing, break_as_it_is_chosen, runs_unhealthy, ONCE),

@@ -101,3 +101,12 @@ def workload_set(name: str, where: str = "tenant-a", *, url: str = IMAGE, **spec
         "metadata": {"name": name, "namespace": where},
         "spec": {"selector": {"matchLabels": {"app": name}}, "template": template, **spec},
     }
+
+
+def reservation(hosts: int, where: str = "tenant-b") -> Object:
+    return {
+        "apiVersion": "workload.metal3.io/v1alpha1",
+        "kind": "Reservation",
+        "metadata": {"name": "launch", "namespace": where},
+        "spec": {"className": "metal", "hosts": hosts, "endTime": "2999-01-01T00:00:00Z"},
+    }

@@ -59,9 +59,10 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
 WORKLOADS = Resource("workload.metal3.io", "v1alpha1", "workloads", "Workload")
 SETS = Resource("workload.metal3.io", "v1alpha1", "workloadsets", "WorkloadSet")
+RESERVATIONS = Resource("workload.metal3.io", "v1alpha1", "reservations", "Reservation")
 CLASSES = Resource("workload.metal3.io", "v1alpha1", "workloadclasses", "WorkloadClass")
 HOSTS = Resource("workload.metal3.io", "v1alpha1", "hosts", "Host")
-KINDS = {resource.kind: resource for resource in (BMH, SECRETS, NAMESPACES, WORKLOADS, SETS, CLASSES, HOSTS)}
+KINDS = {resource.kind: resource for resource in (BMH, SECRETS, NAMESPACES, WORKLOADS, SETS, RESERVATIONS, CLASSES, HOSTS)}
 
 EPOCH = 1_800_000_000.0
 OWNER = "owner"
