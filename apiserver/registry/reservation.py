@@ -7,19 +7,17 @@ back; the server refuses to do either too early.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from apiserver.apis.reservation import Reservation, has_ended, has_started, is_expired, moment
 from apiserver.apis.status import cause, forbidden
 from apiserver.apis.workload import GROUP, VERSION
+from apiserver.registry.generic.context import Context
 from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Admission, Strategy
-
-if TYPE_CHECKING:
-    from apiserver.registry.generic.context import Context
-    from storage.cache import WatchCache
+from storage.cache import WatchCache
 
 RESERVATIONS = Resource(
     group=GROUP,

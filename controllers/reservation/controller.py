@@ -12,7 +12,6 @@ import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from apiserver.apis.host import reserved_for, set_aside_for, unavailable_reason
 from apiserver.apis.reservation import has_ended, has_started, is_expired, moment
@@ -28,9 +27,7 @@ from controllers.reservation.plan import Active, plan
 from controllers.reservation.status import FULFILLED, ended, obstacle, status_of
 from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
-
-if TYPE_CHECKING:
-    from controllers.scheduler.controller import Scheduler
+from controllers.scheduler.controller import Scheduler
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from datetime import datetime
 
 from apiserver.apis.host import unavailable_reason
 from apiserver.apis.reservation import EXPIRED, has_ended, has_started, is_expired
@@ -13,10 +13,6 @@ from controllers.classaccess import admits, is_active
 from controllers.runtime.conditions import condition, set_conditions
 from controllers.scheduler.fit import too_complex
 from controllers.workload.stalled import STALLED
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
 
 Finding = tuple[str, str]
 """The reason and the message of a condition."""

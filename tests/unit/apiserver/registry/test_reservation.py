@@ -4,8 +4,9 @@ alone."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,6 @@ from apiserver.registry import reservation
 from apiserver.registry.generic.context import DeleteOptions
 from apiserver.registry.reservation import MOST
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries, report
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Object = dict[str, Any]
 

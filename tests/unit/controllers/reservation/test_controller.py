@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
@@ -25,9 +26,6 @@ from tests.unit.controllers.clusters import (
 )
 from tests.unit.controllers.fakeapi import Failure, eventually
 from tests.unit.controllers.reservation.reservations import reservation
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Object = dict[str, Any]
 

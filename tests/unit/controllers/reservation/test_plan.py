@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +13,6 @@ from apiserver.apis.host import unavailable_reason
 from controllers.reservation.plan import Active, plan
 from tests.unit.controllers.reservation.reservations import active, machine
 from tests.unit.cost import assert_cheaper
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Object = dict[str, Any]
 
