@@ -123,7 +123,7 @@ class ReservationController:
         for one in self._all():
             await self._report(one, self._obstacle(one, now))
         self._short = {one["spec"]["className"] for one in self._all() if (one.get("status") or {}).get("missing")}
-        return Result(requeue_after=_wait(self._all(), now) if done else AGAIN)
+        return Result(requeue_after=seconds_until_change(self._all(), now) if done else AGAIN)
 
     def _leaving(self, hosts: list[Object]) -> set[str]:
         """Return the names of the Hosts whose Workloads are being deleted."""
@@ -221,7 +221,7 @@ def _is_free(host: Object) -> bool:
     return unavailable_reason(host) is None and reserved_for(host) is None and set_aside_for(host) is None
 
 
-def _wait(reservations: list[Object], now: datetime) -> float:
+def seconds_until_change(reservations: list[Object], now: datetime) -> float:
     """Return the seconds until the next Reservation begins or ends."""
     times = [moment(one["spec"]["endTime"]) for one in reservations if not has_ended(one["spec"], now)]
     times += [moment(one["spec"]["startTime"]) for one in reservations if not has_started(one["spec"], now)]

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
+
 from apiserver.client.clock import timestamp
 from tests.integration.conftest import HOSTS
 from tests.integration.objects import workload
@@ -87,10 +89,13 @@ def test_tenants_read_their_own_and_write_none(tenants: Running) -> None:
 
 
 def test_hosts_return_at_the_end_and_a_workload_keeps_its_machine(tenants: Running) -> None:
-    with applied(tenants, ADMIN, reservation(HOSTS, seconds=15)):
+    with applied(tenants, ADMIN, reservation(HOSTS, hours=1)):
         eventually(lambda: ready(tenants) == "Fulfilled")
         tenants.kubectl("b", "create", "-f", "-", stdin=workload("stays", image=None))
         eventually(lambda: status(tenants).get("used") == 1)
+        end = reservation(HOSTS, seconds=5)["spec"]["endTime"]
+        patch = {"spec": {"endTime": end}}
+        tenants.kubectl(ADMIN, "patch", RESERVATIONS, "launch", "-n", "b", "--type=merge", "-p", orjson.dumps(patch).decode())
         eventually(lambda: ready(tenants) == "Expired" and not kept(tenants))
         eventually(lambda: len(tenants.items("a", BMH)) == HOSTS - 1)
         assert tenants.get("b", "workload", "stays")["status"]["host"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from apiserver.client.clock import timestamp
+from controllers.reservation.controller import RESYNC, seconds_until_change
 from controllers.reservation.metrics import ReservationMetrics
 from controllers.runtime.conditions import find_condition
 from tests.unit.controllers.claiming import RESERVATIONS
@@ -28,6 +28,8 @@ from tests.unit.controllers.fakeapi import Failure, eventually
 from tests.unit.controllers.reservation.reservations import reservation
 
 Object = dict[str, Any]
+
+PAST = {"spec": {"endTime": "2020-01-01T00:00:00Z"}}
 
 
 def kept(clusters: TwoClusters) -> dict[str, str]:
@@ -103,7 +105,7 @@ async def test_a_short_one_is_filled_as_hosts_become_free_and_others_lose_nothin
         clusters.hardware.edit(BMH, "h1", {"metadata": {"labels": {"seen": "again"}}}, "metal3")
         await eventually(lambda: ready(clusters) == "Fulfilled")
         assert clusters.condition("next", "Bound", "team-b")["reason"] == "NoHostFits", "it waited, and was not faster"
-        assert {"Short", "Fulfilled"} <= set(clusters.reasons())
+        await eventually(lambda: {"Short", "Fulfilled"} <= set(clusters.reasons()))
 
 
 async def test_a_short_one_chooses_first_among_new_hosts(clusters: TwoClusters) -> None:
@@ -133,17 +135,18 @@ async def test_an_unhealthy_host_is_replaced(clusters: TwoClusters) -> None:
 
 async def test_hosts_return_when_the_server_has_said_that_the_end_has_come(clusters: TwoClusters) -> None:
     refused = Failure(422, "Invalid", "compare the clocks of all servers")
-    clusters.management.fail = lambda verb, path: refused if verb == "PATCH" and path.endswith("/launch/status") else None
+    reserve(clusters)
     async with controllers(clusters):
-        await eventually(lambda: len(offered(clusters)) == 1)
-        reserve(clusters, endTime=timestamp(datetime.now(UTC) + timedelta(seconds=2)))
-        await eventually(lambda: kept(clusters) == {"h1": "launch"})
-        await eventually(lambda: clusters.management.requests["PATCH reservations/status"] > 3)
+        await eventually(lambda: ready(clusters) == "Fulfilled")
+        clusters.management.fail = lambda verb, path: refused if verb == "PATCH" and path.endswith("/launch/status") else None
+        clusters.management.edit(RESERVATIONS, "launch", PAST, "team-a")
+        tried = clusters.management.requests["PATCH reservations/status"]
+        await eventually(lambda: clusters.management.requests["PATCH reservations/status"] > tried + 2)
         assert kept(clusters) == {"h1": "launch"}
         clusters.management.fail = lambda verb, path: None
         await eventually(lambda: ready(clusters) == "Expired" and kept(clusters) == {})
         await eventually(lambda: offered(clusters) == {"h1": ["team-a", "team-b"]})
-        assert "Expired" in clusters.reasons()
+        await eventually(lambda: "Expired" in clusters.reasons())
         far = {"spec": {"endTime": "2999-01-01T00:00:00Z"}}
         clusters.management.edit(RESERVATIONS, "launch", far, "team-a")
         await eventually(lambda: kept(clusters) == {"h1": "launch"} and ready(clusters) == "Fulfilled")
@@ -154,8 +157,7 @@ async def test_a_workload_keeps_its_machine_after_the_end(clusters: TwoClusters)
     async with controllers(clusters):
         clusters.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: clusters.phase("web") == "Running" and counts(clusters) == (1, 0, 0))
-        past = {"spec": {"endTime": "2020-01-01T00:00:00Z"}}
-        clusters.management.edit(RESERVATIONS, "launch", past, "team-a")
+        clusters.management.edit(RESERVATIONS, "launch", PAST, "team-a")
         await eventually(lambda: ready(clusters) == "Expired" and kept(clusters) == {})
         assert clusters.phase("web") == "Running"
 
@@ -163,9 +165,10 @@ async def test_a_workload_keeps_its_machine_after_the_end(clusters: TwoClusters)
 async def test_it_begins_at_its_start(clusters: TwoClusters) -> None:
     async with controllers(clusters):
         await eventually(lambda: len(offered(clusters)) == 1)
-        reserve(clusters, startTime=timestamp(datetime.now(UTC) + timedelta(seconds=2)))
+        reserve(clusters, startTime="2998-01-01T00:00:00Z")
         await eventually(lambda: ready(clusters) == "NotStarted")
         assert kept(clusters) == {}
+        clusters.management.edit(RESERVATIONS, "launch", {"spec": {"startTime": "2020-01-01T00:00:00Z"}}, "team-a")
         await eventually(lambda: kept(clusters) == {"h1": "launch"})
 
 
@@ -214,3 +217,15 @@ def test_metrics_say_what_is_used_available_and_missing() -> None:
     for state, number in (("used", 1), ("available", 2), ("missing", 3)):
         assert f'metal3_workloads_reservation_hosts{{{labels},state="{state}"}} {number}.0' in text
     assert 'reservation="new",state="missing"} 0.0' in text
+
+
+def test_the_next_look_is_at_the_next_start_or_end() -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def wait(**spec: Any) -> float:
+        return seconds_until_change([reservation(), reservation(**spec)], now)
+
+    assert wait() == RESYNC
+    assert 60 <= wait(startTime="2026-01-01T00:01:00Z") < 61
+    assert 30 <= wait(startTime="2026-01-01T00:01:00Z", endTime="2026-01-01T00:00:30Z") < 31
+    assert wait(startTime="2025-01-01T00:00:00Z", endTime="2025-01-02T00:00:00Z") == RESYNC
