@@ -67,6 +67,7 @@ def compose(client: Client, *, view_group: str = "metal3.io", consumer_waits: Wa
     workloads = WorkloadController(cluster, sources, scheduler)
     reservations = ReservationController(cluster, scheduler)
     manager.collectors.append(reservations.metrics)
+    manager.optional(reservations.reservations)
     for controller in (
         ClassController(cluster, sources),
         HostController(cluster, sources, workloads),

@@ -54,7 +54,7 @@ class ReservationController:
         self._cluster, self._scheduler, self._took = cluster, scheduler, 0.0
         self._short: set[str] = set()
         """The classes of Reservations that lack hosts."""
-        self._held: dict[str, Object] = {}
+        self._held: dict[str, tuple[Object, int]] = {}
         self.reservations = Informer(cluster.client, kinds.RESERVATIONS, transform=without_managers)
         self.metrics = ReservationMetrics(self.reservations.store)
         self.controller = Controller("reservation", self.reconcile, workers=1)
@@ -85,8 +85,7 @@ class ReservationController:
         if old is None or new is None or _relevant(old) != _relevant(new):
             self._wake()
         if new is not None and new["spec"]["className"] in self._short and _is_free(new) and not (old is not None and _is_free(old)):
-            self._held[name_of(new)] = new
-            self._scheduler.hold(new)
+            self._held[name_of(new)] = new, self._scheduler.hold(new)
 
     def _workload_changed(self, old: Object | None, new: Object | None) -> None:
         """Plan again when a Workload begins to give its host back."""

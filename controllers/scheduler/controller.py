@@ -109,16 +109,17 @@ class Scheduler:
         self._free.assume(name_of(host))
         self._wake_later(host)
 
-    def hold(self, host: Object) -> None:
+    def hold(self, host: Object) -> int:
         """Bind nothing to a host that has just become free, until `unhold` or for a while.
 
-        Reservations that lack hosts choose first."""
-        self._free.assume(name_of(host))
+        Reservations that lack hosts choose first. Return the number of the assumption."""
+        return self._free.assume(name_of(host))
 
-    def unhold(self, hosts: Iterable[Object]) -> None:
+    def unhold(self, hosts: Iterable[tuple[Object, int]]) -> None:
         """Let the Workloads that wait choose among these hosts, too."""
-        for host in hosts:
-            self._free.forget(name_of(host))
+        for host, serial in hosts:
+            if self._free.is_assumed(name_of(host), serial):
+                self._free.forget(name_of(host))
             self._wake(str(host["spec"]["className"]))
 
     async def run(self) -> None:
