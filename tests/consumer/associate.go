@@ -10,8 +10,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// associate chooses a host and claims it; a loser of a race chooses again. `more` is what else goes into the claim's patch: with a data
-// template nothing, without one the image at once. Returns the host's name.
+// associate chooses a host, claims it, and returns its name. After a lost race, it chooses again.
+// `more` adds to the claim's patch: nothing with a data template, the image at once without one.
 func (c *consumer) associate(ctx context.Context, reuse string, more func(*BareMetalHost)) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.deadline)
 	defer cancel()
@@ -30,7 +30,7 @@ func (c *consumer) associate(ctx context.Context, reuse string, more func(*BareM
 		name := host.Name
 		err = c.change(ctx, name, claim)
 		if lost(err) {
-			// The offer is withdrawn, and that is told.
+			// The server withdraws the offer, and the watch shows it.
 			if _, err := c.hosts.await(ctx, c.key(name), c.deadline, "that another has it", taken); err != nil {
 				return "", err
 			}
@@ -49,7 +49,8 @@ func (c *consumer) associate(ctx context.Context, reuse string, more func(*BareM
 
 func taken(host *BareMetalHost) bool { return host == nil || host.Spec.ConsumerRef != nil }
 
-// choose lists the namespace's hosts live until one can be had; between two looks an event has to come.
+// choose returns a host that the machine can have. It lists the namespace's hosts without a cache,
+// and waits for an event between two lists.
 func (c *consumer) choose(ctx context.Context, reuse string) (*BareMetalHost, error) {
 	for {
 		list := &BareMetalHostList{}
@@ -65,7 +66,8 @@ func (c *consumer) choose(ctx context.Context, reuse string) (*BareMetalHost, er
 	}
 }
 
-// checkClaim: the consumerRef is served with exactly the four fields that were written, and nothing is left to assert again.
+// checkClaim checks that the consumerRef has exactly the four fields that were written, and that
+// asserting the claim again changes nothing.
 func (c *consumer) checkClaim(ctx context.Context, name string, claim func(*BareMetalHost)) error {
 	object, err := c.raw(ctx, name)
 	if err != nil {

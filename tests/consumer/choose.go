@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// chooseHost picks a host for a machine by the provider's rules: one that is its own already; else, with a `reuse` value, one that is
-// kept for it, whatever its consumer; else any that is free, healthy and available. nil when there is none.
+// chooseHost returns the host for a machine by the provider's rules, or nil. The first is a host
+// that the machine already has. With a `reuse` value, the next is a host that is kept for it,
+// whatever its consumer. Otherwise, it is any host that is free, healthy and available.
 func chooseHost(hosts []BareMetalHost, machine reference, reuse string) *BareMetalHost {
 	for i := range hosts {
 		if machine.is(hosts[i].Spec.ConsumerRef) {
@@ -43,7 +44,7 @@ func usable(host *BareMetalHost) bool {
 	return host.DeletionTimestamp.IsZero() && host.Status.ErrorMessage == "" && (state == "available" || state == "ready")
 }
 
-// releasable: the states in which a host whose image was cleared may be given up.
+// releasable returns whether the host's state allows a release after its image was cleared.
 func releasable(host *BareMetalHost) bool {
 	states := []string{"", "unmanaged", "registering", "match profile", "inspecting", "ready", "available"}
 	return slices.Contains(states, host.Status.Provisioning.State)

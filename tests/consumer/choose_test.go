@@ -8,7 +8,7 @@ import (
 
 var me = reference{infrastructure, "Metal3Machine", "a", "me"}
 
-// available is a free host, as `edit` wants it.
+// available returns a free host, changed by `edit`.
 func available(name string, edit func(*BareMetalHost)) BareMetalHost {
 	host := BareMetalHost{}
 	host.Name, host.Status.Provisioning.State = name, "available"

@@ -25,8 +25,9 @@ const (
 	infrastructure      = "infrastructure.cluster.x-k8s.io/v1beta1"
 )
 
-// consumer acts for one Metal3Machine as Cluster API's Metal3 provider does: live reads, one merge patch without resourceVersion for each
-// write, and the informer's events to know when to go on.
+// consumer acts for one Metal3Machine as Cluster API's Metal3 provider does. It reads without a
+// cache, writes one merge patch without resourceVersion at a time, and waits for the informer's
+// events.
 type consumer struct {
 	client   client.Client
 	hosts    *watched
@@ -37,7 +38,7 @@ type consumer struct {
 	report   *report
 }
 
-// reference is what a consumerRef names.
+// reference identifies the object that a consumerRef names.
 type reference struct{ apiVersion, kind, namespace, name string }
 
 func (r reference) object() *corev1.ObjectReference {
@@ -48,7 +49,7 @@ func (r reference) is(other *corev1.ObjectReference) bool {
 	return other != nil && *other == *r.object()
 }
 
-// fresh reads a host past every cache.
+// fresh reads a host without any cache.
 func (c *consumer) fresh(ctx context.Context, name string) (*BareMetalHost, error) {
 	host := &BareMetalHost{}
 	err := c.client.Get(ctx, c.key(name), host)
@@ -59,7 +60,8 @@ func (c *consumer) key(name string) client.ObjectKey {
 	return client.ObjectKey{Namespace: c.machine.namespace, Name: name}
 }
 
-// change reads the host again and writes what `edit` does to it by Cluster API's patch helper.
+// change reads the host again, applies `edit` to it, and writes the difference by Cluster API's
+// patch helper.
 func (c *consumer) change(ctx context.Context, name string, edit func(*BareMetalHost)) error {
 	host, err := c.fresh(ctx, name)
 	if err != nil {
@@ -77,8 +79,8 @@ func (c *consumer) write(ctx context.Context, host *BareMetalHost, edit func(*Ba
 	return helper.Patch(ctx, host)
 }
 
-// settled makes sure that `edit` finds nothing to change any more: the provider asserts its wishes at every reconcile, and a server that
-// does not keep them would have it write for ever.
+// settled checks that `edit` changes nothing any more. The provider asserts the desired fields at
+// every reconcile, and would write forever to a server that does not keep them.
 func (c *consumer) settled(ctx context.Context, name string, edit func(*BareMetalHost)) error {
 	before, err := c.fresh(ctx, name)
 	if err != nil {
@@ -96,7 +98,8 @@ func (c *consumer) settled(ctx context.Context, name string, edit func(*BareMeta
 	return nil
 }
 
-// wait is hosts.await for one of this consumer's hosts; a host that is gone never has the wanted condition.
+// wait is hosts.await for one of this consumer's hosts. A host that is gone never satisfies the
+// condition.
 func (c *consumer) wait(ctx context.Context, name, what string, wanted func(*BareMetalHost) bool) (*BareMetalHost, error) {
 	there := func(host *BareMetalHost) bool { return host != nil && wanted(host) }
 	return c.hosts.await(ctx, c.key(name), c.deadline, what, there)
@@ -106,7 +109,7 @@ func (c *consumer) waitState(ctx context.Context, name, state string) (*BareMeta
 	return c.wait(ctx, name, "state "+state, func(host *BareMetalHost) bool { return host.Status.Provisioning.State == state })
 }
 
-// raw reads a host without any type, to see exactly what is served.
+// raw reads a host without a Go type, so that it contains exactly the served fields.
 func (c *consumer) raw(ctx context.Context, name string) (*unstructured.Unstructured, error) {
 	object := &unstructured.Unstructured{}
 	object.SetGroupVersionKind(groupVersion.WithKind("BareMetalHost"))
@@ -114,7 +117,8 @@ func (c *consumer) raw(ctx context.Context, name string) (*unstructured.Unstruct
 	return object, err
 }
 
-// lost: the answers that a claim on a host gets which another has just got. The patch helper aggregates its errors, so each is looked at.
+// lost returns whether the error means that another consumer was faster to claim the host. The
+// patch helper aggregates its errors, so each of them is examined.
 func lost(err error) bool {
 	var several kerrors.Aggregate
 	if errors.As(err, &several) {

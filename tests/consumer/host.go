@@ -10,8 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// The part of metal3.io/v1alpha1 BareMetalHost that Cluster API's Metal3 provider reads and writes, with the JSON tags of the Baremetal
-// Operator's own types: what a tag says of empty values decides what a merge patch holds.
+// This file has the part of metal3.io/v1alpha1 BareMetalHost that Cluster API's Metal3 provider
+// reads and writes, with the JSON tags of the Baremetal Operator's own types. The tags decide which
+// empty values a merge patch contains.
 
 var groupVersion = schema.GroupVersion{Group: "metal3.io", Version: "v1alpha1"}
 
@@ -82,7 +83,8 @@ func (host *BareMetalHost) DeepCopyObject() runtime.Object { return copyOf(host)
 
 func (list *BareMetalHostList) DeepCopyObject() runtime.Object { return copyOf(list) }
 
-// copyOf copies by way of JSON: enough for types that are nothing but JSON.
+// copyOf returns a deep copy by way of JSON, which is sufficient for types that consist of JSON
+// only.
 func copyOf[T any](value *T) *T {
 	encoded, err := json.Marshal(value)
 	if err != nil {
@@ -95,7 +97,7 @@ func copyOf[T any](value *T) *T {
 	return copied
 }
 
-// register makes the kinds known to a scheme.
+// register adds the kinds to a scheme.
 func register(scheme *runtime.Scheme) {
 	scheme.AddKnownTypes(groupVersion, &BareMetalHost{}, &BareMetalHostList{})
 	metav1.AddToGroupVersion(scheme, groupVersion)

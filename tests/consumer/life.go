@@ -6,7 +6,8 @@ import (
 	"fmt"
 )
 
-// reboot is a remediation: power off by an annotation of its own, wait, remove it, wait for power.
+// reboot acts as remediation: it powers the host off by an annotation of its own, waits, removes
+// the annotation, and waits for power.
 func (c *consumer) reboot(ctx context.Context, name string) error {
 	annotation := "reboot.metal3.io/metal3-remediation-" + c.machine.name
 	if err := c.change(ctx, name, func(host *BareMetalHost) { setAnnotation(host, annotation, `{"mode":"hard","force":false}`) }); err != nil {
@@ -36,7 +37,7 @@ func (c *consumer) reboot(ctx context.Context, name string) error {
 	return nil
 }
 
-// pause does what a paused Cluster has the provider do, in its three patches, and undoes it.
+// pause writes the three patches that the provider writes for a paused Cluster, and reverts them.
 func (c *consumer) pause(ctx context.Context, name string) error {
 	steps := []func(*BareMetalHost){
 		func(host *BareMetalHost) { setAnnotation(host, blockMoveAnnotation, "") },
@@ -67,7 +68,7 @@ func (c *consumer) pause(ctx context.Context, name string) error {
 	}
 	_, paused := host.Annotations[pausedAnnotation]
 	_, blocked := host.Annotations[blockMoveAnnotation]
-	// The Baremetal Operator takes the status annotation off a host that is not paused.
+	// The Baremetal Operator removes the status annotation from a host that is not paused.
 	if _, status := host.Annotations[statusAnnotation]; paused || status || !blocked {
 		return fmt.Errorf("%s was unpaused and has the annotations %v", name, host.Annotations)
 	}
@@ -75,7 +76,7 @@ func (c *consumer) pause(ctx context.Context, name string) error {
 	return nil
 }
 
-// statusOf is the status annotation's value: the status without the hardware.
+// statusOf returns the value of the status annotation: the status without the hardware.
 func statusOf(host *BareMetalHost) string {
 	status := host.Status
 	status.Hardware = nil
@@ -86,8 +87,9 @@ func statusOf(host *BareMetalHost) string {
 	return string(encoded)
 }
 
-// deprovision is the first half of deleting a machine: image and data cleared in one patch, then wait until nothing of it is left. The
-// host must not look clean before it is: `deprovisioning` has to be told before `available`.
+// deprovision does the first half of a machine's deletion: it clears image and data in one patch,
+// and waits until neither is left. The watch has to show `deprovisioning` before `available`, so
+// that the host does not look clean too early.
 func (c *consumer) deprovision(ctx context.Context, name string) error {
 	mark := c.hosts.mark(c.key(name))
 	clear := func(host *BareMetalHost) {
@@ -96,7 +98,8 @@ func (c *consumer) deprovision(ctx context.Context, name string) error {
 	if err := c.change(ctx, name, clear); err != nil {
 		return fmt.Errorf("deprovision %s: %w", name, err)
 	}
-	// The provider asks again at once; a state in which a host may be given up would end the machine here.
+	// The provider reconciles again at once. If the host's state allowed a release now, the machine
+	// would end here.
 	if _, err := c.wait(ctx, name, "state deprovisioning", func(*BareMetalHost) bool {
 		return len(c.hosts.emptiedSince(c.key(name), mark)) > 0
 	}); err != nil {
@@ -113,7 +116,8 @@ func (c *consumer) deprovision(ctx context.Context, name string) error {
 	return nil
 }
 
-// release is the second half: no consumer, no cluster label.
+// release does the second half of a machine's deletion: it removes the consumer and the cluster
+// label.
 func (c *consumer) release(ctx context.Context, name string) error {
 	host, err := c.fresh(ctx, name)
 	if err != nil {
@@ -137,7 +141,7 @@ func (c *consumer) release(ctx context.Context, name string) error {
 	return nil
 }
 
-// blank: offered again with nothing left of the machine's.
+// blank returns whether the host is offered again, and nothing of the machine is left on it.
 func blank(host *BareMetalHost) bool {
 	spec := host.Spec
 	left := spec.ConsumerRef != nil || spec.Image != nil || spec.UserData != nil || spec.MetaData != nil || spec.NetworkData != nil

@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// robbed: the real host is another's by the time its source is asked about the claim. The machine learns that from the answer to its patch, a
-// conflict, or, when the source was asked too late for that, from the host, which is its no more. It has another host in the end.
+// robbed runs the scenario in which another consumer takes the real host before the source is asked
+// about the claim. The machine learns that from a conflict in the answer to its patch or, if the
+// source is asked too late for that, from the host's consumer. It gets another host in the end.
 func robbed(ctx context.Context, c *consumer) error {
 	seen, err := c.choose(ctx, "")
 	if err != nil {
@@ -39,7 +40,8 @@ func robbed(ctx context.Context, c *consumer) error {
 	return c.release(ctx, other)
 }
 
-// awaitLoss waits until a claimed host is this machine's no more. On the way there it is never one that runs the machine's image.
+// awaitLoss waits until a claimed host does not belong to this machine any more. Until then, the
+// host must never be shown as running the machine's image.
 func (c *consumer) awaitLoss(ctx context.Context, name string) error {
 	installed := false
 	gone := func(host *BareMetalHost) bool {

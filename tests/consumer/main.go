@@ -1,5 +1,6 @@
-// Command consumer uses a namespace's BareMetalHosts as Cluster API's Metal3 provider does: with controller-runtime's cache and clients and
-// Cluster API's patch helper. It runs one scenario, prints a line of JSON for each step, and ends with an error at the first deviation.
+// Command consumer uses a namespace's BareMetalHosts as Cluster API's Metal3 provider does: with
+// controller-runtime's cache and clients and Cluster API's patch helper. It runs one scenario,
+// prints a line of JSON for each step, and ends with an error at the first deviation.
 package main
 
 import (
@@ -34,7 +35,8 @@ type options struct {
 func main() {
 	names := strings.Join(slices.Sorted(maps.Keys(scenarios)), ", ")
 	var o options
-	// A set of its own: controller-runtime has put its --kubeconfig into the common one.
+	// The flags have a set of their own, because controller-runtime adds its --kubeconfig to the
+	// common one.
 	flags := flag.NewFlagSet("consumer", flag.ExitOnError)
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "whom to be and where")
 	flags.StringVar(&o.namespace, "namespace", "", "the tenant's namespace")

@@ -10,10 +10,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// hostAnnotation of a machine names its host as namespace/name.
+// hostAnnotation is the annotation of a machine that names its host as namespace/name.
 const hostAnnotation = "metal3.io/BareMetalHost"
 
-// The halves of a machine's life that are spent in two management clusters, when Cluster API's objects move from one to the other.
+// These scenarios are the parts of a machine's life in two management clusters, when Cluster API's
+// objects move from one to the other.
 func init() {
 	scenarios["settle"] = settle
 	scenarios["keep"] = keep
@@ -21,7 +22,8 @@ func init() {
 	scenarios["retire"] = retire
 }
 
-// settle: the first half. The host is provisioned and then paused, as the provider leaves it to a move.
+// settle runs the part before the move: the host is provisioned, and then paused, as the provider
+// leaves it for a move.
 func settle(ctx context.Context, c *consumer) error {
 	name, err := c.associate(ctx, "", nothing)
 	if err != nil {
@@ -45,7 +47,7 @@ func settle(ctx context.Context, c *consumer) error {
 	return nil
 }
 
-// resume: after the move, and the host is rebooted once.
+// resume runs the part after the move, and reboots the host once.
 func resume(ctx context.Context, c *consumer) error {
 	name, err := c.found(ctx)
 	if err != nil {
@@ -57,7 +59,8 @@ func resume(ctx context.Context, c *consumer) error {
 	return c.kept(name)
 }
 
-// keep: after the move. The machine finds the host that it had, and nothing at all happens to the host.
+// keep runs the part after the move in which the machine finds its host, and nothing happens to the
+// host.
 func keep(ctx context.Context, c *consumer) error {
 	name, err := c.found(ctx)
 	if err != nil {
@@ -66,7 +69,8 @@ func keep(ctx context.Context, c *consumer) error {
 	return c.kept(name)
 }
 
-// found finds the host that the machine had and asserts its wishes. Nothing has to be provisioned again.
+// found finds the host of the moved machine, and asserts the desired fields. Nothing may be
+// provisioned again.
 func (c *consumer) found(ctx context.Context) (string, error) {
 	name, err := c.own(ctx)
 	if err != nil {
@@ -86,7 +90,7 @@ func (c *consumer) found(ctx context.Context) (string, error) {
 	return name, c.settled(ctx, name, asserted)
 }
 
-// kept checks that the host was never anything but provisioned.
+// kept checks that the watch has shown the host in no other state than provisioned.
 func (c *consumer) kept(name string) error {
 	if states := c.hosts.told(c.key(name)); !slices.Equal(states, []string{"provisioned"}) {
 		return fmt.Errorf("%s has to stay provisioned while its machine moves, and was told to be %v", name, states)
@@ -95,7 +99,7 @@ func (c *consumer) kept(name string) error {
 	return nil
 }
 
-// retire: the machine is deleted.
+// retire deletes the moved machine.
 func retire(ctx context.Context, c *consumer) error {
 	name, err := c.own(ctx)
 	if err != nil {
@@ -107,7 +111,8 @@ func retire(ctx context.Context, c *consumer) error {
 	return c.release(ctx, name)
 }
 
-// own is the host that the machine's annotation names, as the provider finds it, provisioned with what the machine wants.
+// own returns the host that the machine's annotation names, and checks that it is provisioned as
+// the machine asks for.
 func (c *consumer) own(ctx context.Context) (string, error) {
 	machine := &unstructured.Unstructured{}
 	machine.SetAPIVersion(c.machine.apiVersion)
@@ -130,7 +135,7 @@ func (c *consumer) own(ctx context.Context) (string, error) {
 	return name, nil
 }
 
-// told are the states that were told of a host so far, each once where it did not change.
+// told returns the states of a host that the watch has shown so far, without repetitions.
 func (w *watched) told(key client.ObjectKey) []string {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()

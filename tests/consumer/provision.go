@@ -12,10 +12,11 @@ import (
 // secretType is the type of the secrets that the provider renders.
 const secretType = "infrastructure.cluster.x-k8s.io/secret"
 
-// diskFormat is the machine's. A Metal3Machine without one has the provider send an empty format.
+// diskFormat is the diskFormat of the machine's image. The provider writes an empty one for a
+// Metal3Machine without it.
 var diskFormat string
 
-// realHosts says that the hosts are no views.
+// realHosts is whether the hosts are the operator's own, and not views.
 var realHosts bool
 
 func image() *Image {
@@ -25,8 +26,8 @@ func image() *Image {
 	}
 }
 
-// render makes the secrets of a data template and the bootstrap secret; the template reads the host's name, labels, annotations, boot MAC
-// address and NICs.
+// render creates the secrets of a data template and the bootstrap secret. The template reads the
+// host's name, labels, annotations, boot MAC address and NICs.
 func (c *consumer) render(ctx context.Context, name string) error {
 	host, err := c.fresh(ctx, name)
 	if err != nil {
@@ -66,7 +67,7 @@ func (c *consumer) putSecret(ctx context.Context, name string, data map[string]s
 	return c.client.Create(ctx, secret)
 }
 
-// dropSecrets removes what render made.
+// dropSecrets deletes the secrets that render created.
 func (c *consumer) dropSecrets(ctx context.Context) error {
 	for _, suffix := range []string{"metadata", "networkdata", "bootstrap"} {
 		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.machine.namespace, Name: c.machine.name + "-" + suffix}}
@@ -77,7 +78,7 @@ func (c *consumer) dropSecrets(ctx context.Context) error {
 	return nil
 }
 
-// wishes is what the provider asserts of a host at every reconcile, once the data is rendered.
+// wishes sets the fields that the provider asserts at every reconcile after the data is rendered.
 func (c *consumer) wishes(host *BareMetalHost) {
 	if host.Spec.Image == nil {
 		host.Spec.Image = image()
@@ -94,7 +95,8 @@ func (c *consumer) secret(suffix string) *corev1.SecretReference {
 	return &corev1.SecretReference{Name: c.machine.name + "-" + suffix, Namespace: c.machine.namespace}
 }
 
-// provision writes image and data in one patch and waits for the event that says provisioned.
+// provision writes image and data in one patch, and waits for the event that shows the host as
+// provisioned.
 func (c *consumer) provision(ctx context.Context, name string) error {
 	if err := c.change(ctx, name, c.wishes); err != nil {
 		return fmt.Errorf("provision %s: %w", name, err)
@@ -119,7 +121,8 @@ func (c *consumer) provision(ctx context.Context, name string) error {
 	return nil
 }
 
-// syncLabels reads the labels that are copied to the Node: those with a prefix.
+// syncLabels checks that the host has the labels with a prefix, which the provider copies to the
+// Node.
 func (c *consumer) syncLabels(ctx context.Context, name, prefix string) error {
 	host, err := c.fresh(ctx, name)
 	if err != nil {

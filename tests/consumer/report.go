@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// report writes a line of JSON for each step that went well, and then waits for a line from confirm, if there is one.
+// report writes a line of JSON for each successful step, and then waits for a line from `confirm`,
+// if that is set.
 type report struct {
 	mutex   sync.Mutex
 	out     io.Writer
@@ -16,7 +17,7 @@ type report struct {
 	begin   time.Time
 }
 
-// fields are what a line holds besides its step and the seconds since the start.
+// fields are the members of a line besides its step and the seconds since the start.
 type fields map[string]any
 
 func newReport(out io.Writer) *report { return &report{out: out, begin: time.Now()} }
@@ -38,7 +39,7 @@ func (r *report) step(name string, more fields) {
 	}
 }
 
-// shown is a value as JSON, for messages.
+// shown returns a value as JSON, for messages.
 func shown(value any) string {
 	encoded, err := json.Marshal(value)
 	if err != nil {

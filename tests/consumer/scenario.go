@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// scenarios are what a machine may live through, by the flag's value.
+// scenarios maps the values of the flag to the scenarios.
 var scenarios = map[string]func(context.Context, *consumer) error{
 	"machine":   machine,
 	"immediate": immediate,
@@ -17,10 +17,10 @@ var scenarios = map[string]func(context.Context, *consumer) error{
 	"unhealthy": unhealthy,
 }
 
-// nothing is no change beyond the claim itself.
+// nothing adds no change to the claim.
 func nothing(*BareMetalHost) {}
 
-// machine: a whole life with a data template.
+// machine runs a whole life with a data template.
 func machine(ctx context.Context, c *consumer) error {
 	name, err := c.associate(ctx, "", nothing)
 	if err != nil {
@@ -43,7 +43,8 @@ func machine(ctx context.Context, c *consumer) error {
 	return c.dropSecrets(ctx)
 }
 
-// immediate: without a data template the claim says at once what to run, and the machine is deleted before it does.
+// immediate runs a machine without a data template: the claim contains the image, and the machine
+// is deleted before the image is installed.
 func immediate(ctx context.Context, c *consumer) error {
 	if err := c.putSecret(ctx, c.machine.name+"-bootstrap", map[string]string{"value": "#cloud-config\n"}); err != nil {
 		return err
@@ -70,7 +71,7 @@ func immediate(ctx context.Context, c *consumer) error {
 	return c.client.Delete(ctx, secretNamed(c, "bootstrap"))
 }
 
-// reuse: a machine is replaced, and its successor gets the very host, which stays reserved in between.
+// reuse replaces a machine. Its successor gets the same host, which stays reserved in between.
 func reuse(ctx context.Context, c *consumer) error {
 	const keep = "cp-control-plane"
 	name, err := c.associate(ctx, "", func(host *BareMetalHost) {
@@ -112,7 +113,8 @@ func reuse(ctx context.Context, c *consumer) error {
 	return successor.release(ctx, name)
 }
 
-// rivals: two machines have seen the same free host; the second patch is refused as a conflict, and its machine finds another host.
+// rivals lets two machines choose the same free host. The second patch is refused as a conflict,
+// and its machine gets another host.
 func rivals(ctx context.Context, c *consumer) error {
 	rival := *c
 	rival.machine.name += "-rival"
@@ -139,7 +141,8 @@ func rivals(ctx context.Context, c *consumer) error {
 	return c.release(ctx, name)
 }
 
-// firstClaim claims a host, and returns it as it was before: another tenant may be faster with one that was chosen, and is with its next.
+// firstClaim claims a host, and returns it as it was before. Another tenant may be faster to claim
+// the chosen host; then the next host is chosen.
 func (c *consumer) firstClaim(ctx context.Context) (*BareMetalHost, error) {
 	for {
 		host, err := c.choose(ctx, "")
@@ -160,7 +163,8 @@ func (c *consumer) firstClaim(ctx context.Context) (*BareMetalHost, error) {
 	}
 }
 
-// unhealthy: remediation gave up on a host; the mark outlives the machine, so that nobody is given the host again.
+// unhealthy lets remediation give up on a host. The mark outlives the machine, so that no machine
+// gets the host again.
 func unhealthy(ctx context.Context, c *consumer) error {
 	name, err := c.associate(ctx, "", nothing)
 	if err != nil {
@@ -176,7 +180,8 @@ func unhealthy(ctx context.Context, c *consumer) error {
 	if err := c.release(ctx, name); err != nil {
 		return err
 	}
-	// Free and still marked it is in sight for a moment at most: then it is offered no more.
+	// The watch may show the host as free and marked for a moment. Then the host is not offered any
+	// more.
 	spoiled := func(host *BareMetalHost) bool {
 		if host == nil {
 			return true

@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// watched is what the all-namespace informer has told of the hosts. Waiting is for its events only, never by polling: a MODIFIED that
-// does not arrive is a deviation.
+// watched records the hosts' states that the informer of all namespaces has shown. It waits for
+// events only, and never polls: a missing MODIFIED is a deviation.
 type watched struct {
 	mutex   sync.Mutex
 	latest  map[client.ObjectKey]*BareMetalHost
@@ -20,13 +20,13 @@ type watched struct {
 	changed chan struct{}
 }
 
-// told is one state that a host was told to be in, and whether the host was to run nothing then.
+// told is one shown state of a host, and whether the host had no image in spec then.
 type told struct {
 	state string
 	empty bool
 }
 
-// watch starts to follow all hosts that `hosts` (a cache that runs) gets.
+// watch starts to record all hosts of the running cache `hosts`.
 func watch(ctx context.Context, hosts cache.Cache) (*watched, error) {
 	w := &watched{latest: map[client.ObjectKey]*BareMetalHost{}, states: map[client.ObjectKey][]told{}, changed: make(chan struct{})}
 	informer, err := hosts.GetInformer(ctx, &BareMetalHost{})
@@ -66,7 +66,7 @@ func (w *watched) drop(object any) {
 	w.tell(key, told{"(deleted)", true})
 }
 
-// tell wakes all who wait; call it with the mutex held.
+// tell records a state and wakes all waiting callers. The caller must hold the mutex.
 func (w *watched) tell(key client.ObjectKey, state told) {
 	if known := w.states[key]; len(known) == 0 || known[len(known)-1] != state {
 		w.states[key] = append(known, state)
@@ -75,7 +75,7 @@ func (w *watched) tell(key client.ObjectKey, state told) {
 	w.changed = make(chan struct{})
 }
 
-// count is how many hosts of a namespace are known.
+// count returns the number of known hosts of a namespace.
 func (w *watched) count(namespace string) int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -88,15 +88,15 @@ func (w *watched) count(namespace string) int {
 	return found
 }
 
-// mark is how many states have been told of a host so far, for emptiedSince.
+// mark returns the number of states that were shown of a host so far, for emptiedSince.
 func (w *watched) mark(key client.ObjectKey) int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
 	return len(w.states[key])
 }
 
-// emptiedSince returns the states that were told after a mark of a host that was to run nothing. What an event says that was under way
-// while the host was cleared is not among them.
+// emptiedSince returns the states after a mark that were shown of a host without an image in spec.
+// It leaves out events that were under way while the image was cleared.
 func (w *watched) emptiedSince(key client.ObjectKey, mark int) []string {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
@@ -109,8 +109,8 @@ func (w *watched) emptiedSince(key client.ObjectKey, mark int) []string {
 	return found
 }
 
-// await returns when an event brings the host into the wanted condition, or has done so already; `wanted` gets nil for a host that is
-// gone. `what` says the condition in words, for the error after `deadline`.
+// await returns when the host satisfies `wanted`, which gets nil for a host that is gone. `what`
+// names the condition for the error after `deadline`.
 func (w *watched) await(
 	ctx context.Context, key client.ObjectKey, deadline time.Duration, what string, wanted func(*BareMetalHost) bool,
 ) (*BareMetalHost, error) {
@@ -134,7 +134,7 @@ func (w *watched) await(
 	}
 }
 
-// awaitAny returns at the next event of any host, or with an error after `deadline`.
+// awaitAny returns at the next event of any host, or an error after `deadline`.
 func (w *watched) awaitAny(ctx context.Context, deadline time.Duration, what string) error {
 	w.mutex.Lock()
 	changed := w.changed
