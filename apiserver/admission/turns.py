@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from hashlib import blake2b
-from secrets import token_bytes
+from secrets import token_hex
 from weakref import WeakValueDictionary
+
+import orjson
 
 from apiserver.apis.status import internal
 from apiserver.registry.generic.context import Context
@@ -56,8 +58,9 @@ class Turns:
     async def _key(self, namespace: str) -> str:
         """Return the key of the namespace's turn, which is the same on all replicas."""
         if not self._secret:
+            made = orjson.dumps({"secret": token_hex(16)})
             with suppress(Conflict):
-                await self._cache.commit([Put(SECRET, token_bytes(16), expected=0, priority=Priority.FOLLOWS)])
+                await self._cache.commit([Put(SECRET, made, expected=0, priority=Priority.FOLLOWS)])
             stored = await self._cache.get(SECRET)
             assert stored is not None, "the secret is never deleted"
             self._secret = stored.value

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 import pytest
 
-from apiserver.cel.meter import Cancelled, Heavy, Meter, light, traversal, yielding
+from apiserver.cel.meter import PER_CALL, TURN, Cancelled, Heavy, Meter, light, traversal, yielding
 
 
 def test_a_limit_is_enforced_before_the_work() -> None:
@@ -14,6 +16,23 @@ def test_a_limit_is_enforced_before_the_work() -> None:
     meter.charge(100)
     with pytest.raises(Cancelled, match="operation cancelled: actual cost limit exceeded"):
         meter.charge(1)
+
+
+def test_the_limit_itself_may_be_spent_in_one_step_or_in_several() -> None:
+    at_once, stepwise = (Meter(lambda units: None, 1000) for _ in range(2))
+    at_once.charge(1000)
+    for units in (900, 100):
+        stepwise.charge(units)
+    for meter in (at_once, stepwise):
+        with pytest.raises(Cancelled):
+            meter.charge(1)
+
+
+def test_the_last_step_is_no_longer_than_the_limit() -> None:
+    meter = Meter(lambda units: None, 1000)
+    meter.charge(900)
+    with pytest.raises(Cancelled):
+        meter.charge(101)
 
 
 def test_all_units_but_the_last_get_the_pace() -> None:
@@ -41,6 +60,25 @@ def test_a_thread_ends_when_it_is_stopped_or_late() -> None:
         pace(1)
     with pytest.raises(Cancelled, match="interrupted"):
         yielding(threading.Event(), -1)(1)
+
+
+def took(pace: Callable[[int], None], units: int) -> float:
+    """Return the seconds that the pace takes for some work."""
+    begun = time.monotonic()
+    pace(units)
+    return time.monotonic() - begun
+
+
+def test_a_thread_lets_others_run_after_large_work_and_after_its_turn_and_not_in_between() -> None:
+    pace = yielding(threading.Event(), 60)
+    large, small = PER_CALL // 100 + 1, PER_CALL // 100
+    assert min(took(pace, large) for _ in range(5)) >= TURN / 2
+    assert min(took(pace, small) for _ in range(100)) < TURN / 2, "its next turn has begun"
+    until = time.monotonic() + 2 * TURN
+    while time.monotonic() < until:
+        pass
+    assert took(pace, small) >= TURN / 2
+    assert min(took(pace, small) for _ in range(100)) < TURN / 2
 
 
 def test_reading_costs_a_tenth_rounded_up() -> None:
