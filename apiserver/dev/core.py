@@ -17,7 +17,7 @@ from apiserver.dev.strategic import strategic_merge
 from apiserver.registry.generic.context import Context
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.resource import AGE, READ_WRITE, Column, Resource
 from apiserver.registry.generic.strategy import Admission, Strategy
 from storage.base import Operation
 from storage.cache import WatchCache
@@ -27,22 +27,19 @@ FINALIZER = "kubernetes"
 
 In Kubernetes it is in spec.finalizers. Here it is in the metadata, which the registry supports."""
 
-AGE = Column("Age", "metadata.creationTimestamp", type="date")
 _core = partial(Resource, group="", version=VERSION, strategic=strategic_merge, protobuf=read_core)
 NAMESPACES = _core(
     kind="Namespace",
     plural="namespaces",
-    singular="namespace",
     short_names=("ns",),
     model=Namespace,
     namespaced=False,
     columns=(Column("Status", "status.phase", description="The status of the namespace"), AGE),
-    subresources={"status": frozenset({"get", "update", "patch"})},
+    subresources={"status": READ_WRITE},
 )
 SECRETS = _core(
     kind="Secret",
     plural="secrets",
-    singular="secret",
     model=Secret,
     columns=(Column("Type", "type"), AGE),
     fields={"type": "type"},
@@ -50,7 +47,6 @@ SECRETS = _core(
 CONFIGMAPS = _core(
     kind="ConfigMap",
     plural="configmaps",
-    singular="configmap",
     short_names=("cm",),
     model=ConfigMap,
     columns=(AGE,),
@@ -58,7 +54,6 @@ CONFIGMAPS = _core(
 EVENTS = _core(
     kind="Event",
     plural="events",
-    singular="event",
     short_names=("ev",),
     model=Event,
     columns=(

@@ -14,9 +14,9 @@ from apiserver.filters.paths import is_health
 from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
 from apiserver.registry.generic.context import UserInfo
 from apiserver.registry.generic.registry import PRIVATE
+from apiserver.registry.generic.resource import READING
 
 MASTERS = "system:masters"
-READING = frozenset({"get", "list", "watch"})
 
 
 @dataclass(frozen=True, slots=True)

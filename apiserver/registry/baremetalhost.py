@@ -22,7 +22,7 @@ from apiserver.registry.generic import metadata
 from apiserver.registry.generic.context import Context
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry, managed_fields
-from apiserver.registry.generic.resource import ALL_VERBS, Column, Resource
+from apiserver.registry.generic.resource import ALL_VERBS, READ_WRITE, Column, Resource
 from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import refuse
 from apiserver.registry.workload import checksum_causes, class_spec, deploy_causes
@@ -50,12 +50,11 @@ def baremetalhosts(group: str = metal3.GROUP, *, view: bool) -> Resource:
         version=metal3.VERSION,
         kind="BareMetalHost",
         plural="baremetalhosts",
-        singular="baremetalhost",
         short_names=("bmh", "bmhost"),
         model=metal3.BareMetalHost,
         columns=COLUMNS,
         indexed={".host": "status.provisioning.ID"},
-        subresources={"status": frozenset({"get"}) if view else frozenset({"get", "update", "patch"})},
+        subresources={"status": frozenset({"get"}) if view else READ_WRITE},
         verbs=ALL_VERBS - {"create"} if view else ALL_VERBS,
     )
 

@@ -15,7 +15,7 @@ from apiserver.apis import metal3
 from apiserver.registry.generic.derived import DerivedCollection
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.resource import READING, Column, Resource
 
 IDENTITY = uuid.UUID("4a2f0c3e-8f0b-5d63-9a54-7f8e3b1c0d92")
 SHOWS = b'"hardware":{'
@@ -35,11 +35,10 @@ def hardwaredata(group: str = metal3.GROUP, stored_group: str = "") -> Resource:
         version=metal3.VERSION,
         kind="HardwareData",
         plural="hardwaredata",
-        singular="hardwaredata",
         short_names=("hd",),
         model=metal3.HardwareData,
         columns=(Column("Age", "metadata.creationTimestamp", type="date", description="Time duration since creation of HardwareData"),),
-        verbs=frozenset({"get", "list", "watch"}),
+        verbs=READING,
         stored_as="baremetalhosts",
         stored_group=stored_group,
     )

@@ -21,7 +21,7 @@ from apiserver.registry.generic.context import Context, DeleteOptions
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.metadata import is_label, now
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.resource import Column, Resource, lookup
+from apiserver.registry.generic.resource import AGE, READ_WRITE, Column, Resource, lookup
 from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
 from apiserver.registry.reservation import reservation_causes
@@ -46,7 +46,6 @@ HOSTS = Resource(
     version=VERSION,
     kind="Host",
     plural="hosts",
-    singular="host",
     model=Host,
     namespaced=False,
     short_names=("mh",),
@@ -58,7 +57,7 @@ HOSTS = Resource(
         Column("Size", "", value=size, description="CPUs, memory and disk space"),
         Column("Power", "", value=power, description="Whether it is powered on"),
         Column("Reason", "status.reason", description="Why it is not available"),
-        Column("Age", "metadata.creationTimestamp", type="date"),
+        AGE,
         Column("Workload", "spec.claimRef.name", priority=1, description="What it runs"),
         Column("Provisioning", "status.report.status.provisioning.state", priority=1, description="State of the real host"),
         Column("Healthy", "status.report.status.conditions.(Healthy).status", priority=1, description="What its BMC says of its health"),
@@ -81,7 +80,7 @@ HOSTS = Resource(
         ".cpu": "status.report.status.hardware.cpu.count",
         ".ram": "status.report.status.hardware.ramMebibytes",
     },
-    subresources={"status": frozenset({"get", "update", "patch"}), "offers": frozenset({"update"})},
+    subresources={"status": READ_WRITE, "offers": frozenset({"update"})},
 )
 
 

@@ -15,7 +15,7 @@ from apiserver.apis.workload import GROUP, VERSION
 from apiserver.registry.generic.context import Context
 from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.resource import AGE, READ_WRITE, Column, Resource
 from apiserver.registry.generic.strategy import Admission, Strategy
 from storage.cache import WatchCache
 
@@ -24,7 +24,6 @@ RESERVATIONS = Resource(
     version=VERSION,
     kind="Reservation",
     plural="reservations",
-    singular="reservation",
     short_names=("mrsv",),
     categories=("metal3-workloads",),
     model=Reservation,
@@ -36,12 +35,12 @@ RESERVATIONS = Resource(
         Column("Missing", "status.missing", type="integer", description="Those that are still missing"),
         Column("Ready", "status.conditions.(Ready).reason", description="Whether all hosts are there, in a word"),
         Column("End", "spec.endTime", description="When free hosts return to everybody"),
-        Column("Age", "metadata.creationTimestamp", type="date"),
+        AGE,
         Column("Start", "spec.startTime", priority=1, description="When hosts begin to be set aside"),
         Column("Message", "status.conditions.(Ready).message", priority=1, description="What is missing"),
     ),
     fields={"spec.className": "spec.className"},
-    subresources={"status": frozenset({"get", "update", "patch"})},
+    subresources={"status": READ_WRITE},
 )
 
 MOST = 256

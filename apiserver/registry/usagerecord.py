@@ -17,7 +17,7 @@ from apiserver.apis.workload import GROUP, VERSION
 from apiserver.registry.claims import metering
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.resource import AGE, READING, Column, Resource
 from storage.base import Check, Conflict, Delete, Operation, Unavailable
 from storage.cache import WatchCache
 
@@ -28,7 +28,6 @@ USAGERECORDS = Resource(
     version=VERSION,
     kind="UsageRecord",
     plural="usagerecords",
-    singular="usagerecord",
     short_names=("mur",),
     model=UsageRecord,
     namespaced=False,
@@ -38,10 +37,10 @@ USAGERECORDS = Resource(
         Column("Class", "spec.current.className", description="The class that offered it"),
         Column("Size", "spec.current.size", description="CPUs, memory and disk space"),
         Column("Since", "spec.current.since", type="date", description="Since when tenant, class, size and power are as stated"),
-        Column("Age", "metadata.creationTimestamp", type="date"),
+        AGE,
     ),
     indexed={".namespace": "spec.current.namespace"},
-    verbs=frozenset({"get", "list", "watch"}),
+    verbs=READING,
 )
 
 KEPT = 400 * metering.DAY

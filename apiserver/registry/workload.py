@@ -24,7 +24,7 @@ from apiserver.registry.generic.context import Context
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.metadata import mark_deleted, now
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.resource import AGE, READ_WRITE, Column, Resource
 from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
 from apiserver.registry.workloadclass import default_class
@@ -36,7 +36,6 @@ WORKLOADS = Resource(
     version=VERSION,
     kind="Workload",
     plural="workloads",
-    singular="workload",
     short_names=("mwl",),
     categories=("all", "metal3-workloads"),
     model=Workload,
@@ -45,7 +44,7 @@ WORKLOADS = Resource(
         Column("Class", "spec.className", description="Where the machine comes from"),
         Column("Host", "status.host.name", description="The machine, by the name of its BareMetalHost"),
         Column("Ready", "status.conditions.(Ready).status", description="Whether it runs as asked for"),
-        Column("Age", "metadata.creationTimestamp", type="date"),
+        AGE,
         Column("Image", "spec.image.url", priority=1, description="The operating system"),
         Column("Online", "status.poweredOn", type="boolean", priority=1, description="Whether the machine is powered on"),
         Column("Healthy", "status.conditions.(Healthy).status", priority=1, description="What the machine's own controller says"),
@@ -55,7 +54,7 @@ WORKLOADS = Resource(
     ),
     fields={path: path for path in ("spec.className", "status.phase", "status.host.name")},
     indexed={".uid": "metadata.uid", ".cpu": "spec.requirements.cpuCount", ".ram": "spec.requirements.ram"},
-    subresources={"status": frozenset({"get", "update", "patch"}), "binding": frozenset({"create"})},
+    subresources={"status": READ_WRITE, "binding": frozenset({"create"})},
 )
 
 _KEPT_FINALIZER = (

@@ -9,7 +9,7 @@ from apiserver.apis.status import cause
 from apiserver.apis.workload import GROUP, VERSION
 from apiserver.apis.workloadclass import CleaningPolicy, WorkloadClass
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.resource import AGE, READ_WRITE, Column, Resource
 from apiserver.registry.generic.strategy import Admission, Strategy
 from storage.cache import WatchCache
 
@@ -27,7 +27,6 @@ WORKLOADCLASSES = Resource(
     version=VERSION,
     kind="WorkloadClass",
     plural="workloadclasses",
-    singular="workloadclass",
     short_names=("wlc",),
     categories=("metal3-workloads",),
     model=WorkloadClass,
@@ -39,14 +38,14 @@ WORKLOADCLASSES = Resource(
         Column("Free", "status.hosts.free", type="integer", description="Hosts that can be claimed now"),
         Column("Claimed", "status.hosts.claimed", type="integer", description="Hosts that workloads have"),
         Column("Unavailable", "status.hosts.unavailable", type="integer", description="All others"),
-        Column("Age", "metadata.creationTimestamp", type="date"),
+        AGE,
         Column("Reserved", "status.hosts.reserved", type="integer", priority=1, description="Free hosts that Reservations keep"),
         Column("Cleaning", "spec.cleaning.mode", priority=1, description="What happens to disks between tenants"),
         Column("Reason", "status.conditions.(Connected).reason", priority=1, description="Why the source does not answer, in a word"),
         Column("Message", "status.conditions.(Connected).message", priority=1, description="What its owner can do"),
     ),
     shown_name=shown_name,
-    subresources={"status": frozenset({"get", "update", "patch"})},
+    subresources={"status": READ_WRITE},
 )
 
 

@@ -19,7 +19,7 @@ from apiserver.registry.generic.context import Context
 from apiserver.registry.generic.entry import Change, Entry
 from apiserver.registry.generic.metadata import is_label, now, template_causes
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.resource import SCALE, Column, Resource
+from apiserver.registry.generic.resource import AGE, READ_WRITE, SCALE, Column, Resource
 from apiserver.registry.generic.selectors import LabelSelector
 from apiserver.registry.generic.strategy import Admission, Strategy
 from apiserver.registry.generic.validation import normalize
@@ -32,7 +32,6 @@ WORKLOADSETS = Resource(
     version=VERSION,
     kind="WorkloadSet",
     plural="workloadsets",
-    singular="workloadset",
     short_names=("mws",),
     categories=("all", "metal3-workloads"),
     model=WorkloadSet,
@@ -42,13 +41,13 @@ WORKLOADSETS = Resource(
         Column("Updated", "status.updatedReplicas", type="integer", description="The members that were made from the present template"),
         Column("Ready", "status.readyReplicas", type="integer", description="The members that run as asked for"),
         Column("Available", "status.availableReplicas", type="integer", description="The members that have run for minReadySeconds"),
-        Column("Age", "metadata.creationTimestamp", type="date"),
+        AGE,
         Column("Update", "spec.updateStrategy.type", priority=1, description="What a change of the template does to members"),
         Column("Image", "spec.template.spec.image.url", priority=1, description="The operating system of new members"),
         Column("Reason", "status.conditions.(Ready).reason", priority=1, description="Why it is not ready, in a word"),
         Column("Message", "status.conditions.(Ready).message", priority=1, description="What it waits for"),
     ),
-    subresources={"status": frozenset({"get", "update", "patch"}), SCALE: frozenset({"get", "update", "patch"})},
+    subresources={"status": READ_WRITE, SCALE: READ_WRITE},
 )
 
 TEMPLATE = "spec.template"

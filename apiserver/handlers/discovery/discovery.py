@@ -51,7 +51,7 @@ def resource_list(group: str, version: str, resources: Sequence[Resource]) -> di
     for resource in resources:
         item: dict[str, Any] = {
             "name": resource.plural,
-            "singularName": _singular(resource),
+            "singularName": resource.singular,
             "namespaced": resource.namespaced,
             "kind": resource.kind,
             "verbs": _ordered(resource.verbs),
@@ -99,7 +99,7 @@ def _discovery(resource: Resource) -> dict[str, Any]:
         "resource": resource.plural,
         "responseKind": {**kind, "kind": resource.kind},
         "scope": "Namespaced" if resource.namespaced else "Cluster",
-        "singularResource": _singular(resource),
+        "singularResource": resource.singular,
         "verbs": _ordered(resource.verbs),
     }
     if resource.short_names:
@@ -117,10 +117,6 @@ def group_of(group: str, versions: dict[str, list[Resource]]) -> dict[str, Any]:
     """Return the entry of a group in an APIGroupList."""
     served = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
     return {"name": group, "versions": served, "preferredVersion": served[0]}
-
-
-def _singular(resource: Resource) -> str:
-    return resource.singular or resource.kind.lower()
 
 
 def _subresource_kind(resource: Resource, name: str) -> dict[str, str]:

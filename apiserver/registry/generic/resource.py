@@ -12,6 +12,8 @@ from apiserver.apis.base import Model
 SCALE = "scale"
 """The subresource with the number of replicas, whose objects are autoscaling/v1 Scales."""
 ALL_VERBS = frozenset({"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"})
+READING, READ_WRITE = frozenset({"get", "list", "watch"}), frozenset({"get", "update", "patch"})
+"""The verbs of kinds that only the server writes, and those of a subresource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,14 @@ class Column:
         return lookup(obj, self.path) if self.value is None else self.value(obj)
 
 
+AGE = Column("Age", "metadata.creationTimestamp", type="date")
+
+
 @dataclass(frozen=True)
 class Resource:
     """One kind of object that this server serves.
+
+    singular: by default the kind in lower case, as in a CustomResourceDefinition.
 
     shown_name: returns the first cell of an object's row; None: the cell is the object's name.
 
@@ -77,6 +84,9 @@ class Resource:
     strategic: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
     protobuf: Callable[[bytes], dict[str, Any]] | None = None
     stored_group: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "singular", self.singular or self.kind.lower())
 
     @property
     def api_version(self) -> str:
