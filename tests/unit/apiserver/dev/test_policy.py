@@ -56,6 +56,8 @@ async def test_what_tenants_may(verb: str, path: str) -> None:
         ("create", f"{WORKLOADS}/namespaces/tenant-a/workloads/w/binding"),
         ("patch", f"{WORKLOADS}/namespaces/tenant-a/workloads/w/status"),
         ("list", f"{WORKLOADS}/hosts"),
+        ("list", f"{WORKLOADS}/usagerecords"),
+        ("get", f"{WORKLOADS}/usagerecords/h"),
         ("create", f"{WORKLOADS}/workloadclasses"),
         ("create", "/apis/metal3.io/v1alpha1/namespaces/tenant-a/baremetalhosts"),
         ("update", "/apis/metal3.io/v1alpha1/namespaces/tenant-a/baremetalhosts/h/status"),
