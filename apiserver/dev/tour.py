@@ -67,7 +67,20 @@ spec:
                 matchLabels: {app: ring}
 """
 
-FILES: Mapping[str, str] = {"secret.yaml": SECRET, "workload.yaml": WORKLOAD, "set.yaml": SET}
+RESERVATION = """\
+# Hosts that are kept for the tenant until a time. Only the owner of the hardware writes it.
+apiVersion: workload.metal3.io/v1alpha1
+kind: Reservation
+metadata:
+  name: launch
+  namespace: tenant-a
+spec:
+  className: metal
+  hosts: 2
+  endTime: "2099-12-31T18:00:00Z"
+"""
+
+FILES: Mapping[str, str] = {"secret.yaml": SECRET, "workload.yaml": WORKLOAD, "set.yaml": SET, "reservation.yaml": RESERVATION}
 
 TOUR = """\
 Ready. Management {management}, hardware {hardware}, all data in {folder}
@@ -93,6 +106,12 @@ As the owner of the hardware, see the real thing:
   kubectl --kubeconfig {owner} get hosts
   kubectl --kubeconfig {owner} get usagerecords   # the namespace that has each machine; metal3-workloads usage sums up the times
   kubectl --kubeconfig {owner} --context hardware get bmh -o wide
+Keep two hosts for the tenant until a date. Yours is one of them, and the other tenant is not offered the second one:
+  kubectl --kubeconfig {owner} apply -f {reservation}
+  kubectl wait --for=condition=Ready reservation/launch --timeout=60s
+  kubectl get reservations
+  kubectl --kubeconfig {other} get bmh
+  kubectl --kubeconfig {owner} delete -f {reservation}
 To see a failure, make the next installation on each host fail once. A new Workload then says why it failed, until it runs after all:
   kubectl --kubeconfig {owner} --context hardware annotate bmh --all --overwrite simulator.metal3.io/fail=provisioning:1
 To see broken hardware, let every BMC report a problem. Free hosts are not offered then, and yours says so, but stays yours:
@@ -121,4 +140,5 @@ _FILES = {
     "secret": "secret.yaml",
     "workload": "workload.yaml",
     "set": "set.yaml",
+    "reservation": "reservation.yaml",
 }

@@ -345,6 +345,23 @@ def test_argo_cd_and_kstatus_read_every_state_of_a_set(tool: Callable[[str], Dep
     assert [answer["status"] for answer in tool("kstatus").run("compute", *objects)] == [status for _, _, status in SET_STATES]
 
 
+def reservation_stated(reason: str, **more: Any) -> Object:
+    """Return a Reservation whose condition Ready has this reason."""
+    return {**set_stated(reason, **more), "kind": "Reservation"}
+
+
+def test_argo_cd_and_kstatus_read_every_state_of_a_reservation(tool: Callable[[str], Deployer]) -> None:
+    states = [
+        (reservation_stated("Fulfilled", ready=True), "Healthy", "Current"),
+        (reservation_stated("Short"), "Progressing", "InProgress"),
+        (reservation_stated("NotStarted"), "Suspended", "InProgress"),
+        (reservation_stated("Expired", final=True), "Degraded", "Failed"),
+    ]
+    assert healths(tool("argo"), *(found for found, _, _ in states)) == [argo for _, argo, _ in states]
+    answers = tool("kstatus").run("compute", *(found for found, _, _ in states))
+    assert [answer["status"] for answer in answers] == [status for _, _, status in states]
+
+
 def test_argo_cd_awaits_the_controllers_and_deletions(tool: Callable[[str], Deployer]) -> None:
     new, behind, deleted = workload("shop"), stated("Running", "Running", ready=True), stated("Deprovisioning", "Releasing")
     behind["metadata"]["generation"] = 2
