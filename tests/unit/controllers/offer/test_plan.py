@@ -60,3 +60,19 @@ def test_offers_are_different_per_namespace_and_mostly_stay() -> None:
     gone = min(first)
     after = plan([host for host in hosts if host.name != gone], {"n1": "1"}, 5)
     assert first - {gone} <= {name for name, seen in after.items() if seen}
+
+
+def test_hosts_that_are_kept_for_a_namespace_are_shown_to_it_alone_and_beyond_the_limit() -> None:
+    hosts = [Offered(f"h{number}", "same") for number in range(3)]
+    hosts += [Offered("kept", "same", set_aside="1"), Offered("also", "same", set_aside="1"), Offered("gone", "same", set_aside="3")]
+    planned = plan(hosts, {"n1": "1", "n2": "2"}, 1)
+    assert (planned["kept"], planned["also"], planned["gone"]) == (["n1"], ["n1"], [])
+    assert [sum(name in seen for seen in planned.values()) for name in ("n1", "n2")] == [3, 1]
+    assert plan([Offered("dirty", "same", dirty_for="2", set_aside="1")], {"n1": "1", "n2": "2"}, None) == {"dirty": []}
+
+
+def test_a_mark_changes_the_offers_of_a_host() -> None:
+    marked = host("h")
+    marked["spec"] |= {"offers": ["n1", "n2"], "reservedFor": {"namespace": "n1", "namespaceUID": "1", "name": "r", "uid": "u"}}
+    assert changes([marked], {"n1": "1", "n2": "2"}, None) == [("h", ["n1"])]
+    assert changes([marked], {"n1": "another", "n2": "2"}, None) == [("h", [])]

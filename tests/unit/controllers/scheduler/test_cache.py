@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from controllers.kinds import FAILURE_DOMAIN as DOMAIN
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache
 from controllers.scheduler.fit import OWN, Requirements
 from tests.unit.controllers.clusters import host
@@ -81,3 +84,42 @@ def test_a_cordoned_host_is_not_chosen_until_it_is_uncordoned() -> None:
     assert free.total("metal") == 1
     assert free.update(cordoned, host("h1")) == "metal", "Workloads that wait are tried again"
     assert free.best("metal", want) == "h1"
+
+
+def kept(name: str, uid: str, cpus: int = 16) -> dict[str, Any]:
+    """Return a free Host that a Reservation keeps for the namespace with this uid."""
+    made = host(name)
+    made["spec"]["reservedFor"] = {"namespace": "n", "namespaceUID": uid, "name": "r", "uid": "1"}
+    report = made["status"]["report"]
+    report["status"] = {**report["status"], "hardware": {**report["status"]["hardware"], "cpu": {"count": cpus}}}
+    return made
+
+
+def test_hosts_that_are_kept_for_the_namespace_come_first_whatever_their_size() -> None:
+    free = SchedulerCache(FakeClock())
+    for one in (host("small"), kept("large", "a", cpus=128), kept("others", "b", cpus=1)):
+        free.update(None, one)
+    assert free.best("metal", Requirements(namespace_uid="a", seed="w")) == "large"
+    assert free.best("metal", Requirements(namespace_uid="b", seed="w")) == "others"
+    assert free.best("metal", Requirements(namespace_uid="c", seed="w")) == "small"
+    free.update(kept("large", "a", cpus=128), host("large", claim="w"))
+    assert free.best("metal", Requirements(namespace_uid="a", seed="w")) == "small"
+    assert free.update(kept("others", "b", cpus=1), host("others")) == "metal", "what is not kept any more wakes those that wait"
+
+
+def test_what_is_kept_for_others_is_not_counted() -> None:
+    free = SchedulerCache(FakeClock())
+    for one in (kept("x", "b"), kept("y", "b"), kept("mine", "a")):
+        free.update(None, one)
+    assert free.reasons("metal", Requirements(namespace_uid="a", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}
+    assert free.reasons("metal", Requirements(namespace_uid="c", seed="w")) == {}
+
+
+def test_preferences_decide_before_what_is_kept() -> None:
+    free = SchedulerCache(FakeClock())
+    near, far = host("near"), kept("far", "a")
+    near["status"]["report"]["labels"], far["status"]["report"]["labels"] = {DOMAIN: "east"}, {DOMAIN: "west"}
+    for one in (near, far):
+        free.update(None, one)
+    assert free.best("metal", Requirements(namespace_uid="a", seed="w", failure_domain="east")) == "near"
+    assert free.best("metal", Requirements(namespace_uid="a", seed="w")) == "far"

@@ -142,3 +142,9 @@ def test_a_batch_of_too_many_kinds_is_refused() -> None:
     assert "33 different requirements" in str(too_different([Requirements("own", "", cpus=n) for n in range(MOST_KINDS + 1)]))
     labels = [{"matchLabels": {f"k{n}-{one}": "v" for one in range(64)}} for n in range(3)]
     assert f"at most {MOST_KEYS}" in str(too_different([Requirements("own", "", selector) for selector in labels]))
+
+
+def test_a_batch_takes_what_is_kept_for_its_namespace_first() -> None:
+    fleet = [Candidate("small", cpus=8), Candidate("kept", cpus=64, set_aside="own"), Candidate("others", cpus=8, set_aside="other")]
+    assert plan(fleet, keyed([PLAIN])).hosts == {"w0": "kept"}
+    assert sorted(plan(fleet, keyed([PLAIN, PLAIN, PLAIN])).hosts.values()) == ["kept", "small"]
