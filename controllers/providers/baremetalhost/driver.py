@@ -24,9 +24,8 @@ from apiserver.apis.images import MISSING_CHECKSUM, missing_checksum
 from apiserver.apis.names import IMAGE_AUTH
 from apiserver.client.client import Client
 from apiserver.client.clock import timestamp
-from apiserver.client.errors import ApiException, BadConfig
+from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
-from apiserver.client.kubeconfig import parse
 from apiserver.client.objects import Object, Resource, annotations_of, labels_of, matches, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.copies import SecretCopies
@@ -49,13 +48,13 @@ from controllers.providers.baremetalhost.report import Policy, host_status, is_e
 from controllers.providers.base import (
     Applied,
     ApplyRequest,
-    BadClass,
     Outcome,
     Provider,
     ProviderContext,
     ProviderError,
     ProviderHost,
 )
+from controllers.providers.clusterclient import open_client
 
 log = logging.getLogger(__name__)
 
@@ -104,16 +103,8 @@ class BareMetalHostDriver(Provider):
 
     @classmethod
     async def create(cls, context: ProviderContext) -> Self:
-        kubeconfig = context.credentials.get("kubeconfig")
-        if kubeconfig is None:
-            raise BadClass("NoKubeconfig", f"the credentials secret needs the key kubeconfig, with a kubeconfig for {cls.there}")
         assert isinstance(context.parameters, DriverParameters)
-        try:
-            client = Client(parse(kubeconfig), context=context.parameters.context)
-            await client.open()
-        except BadConfig as error:
-            raise BadClass("BadKubeconfig", f"the kubeconfig in the credentials secret cannot be used: {error}") from error
-        return cls(context, client)
+        return cls(context, await open_client(context.credentials, context.parameters.context, cls.there))
 
     @abstractmethod
     def where(self) -> tuple[Resource, str]:

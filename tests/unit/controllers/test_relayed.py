@@ -13,6 +13,7 @@ import pytest
 from apiserver.client.client import Client
 from apiserver.client.informer import Informer
 from controllers import kinds
+from controllers.providers import clusterclient
 from controllers.providers.baremetalhost import driver
 from tests.integration.tcpproxy import proxied
 from tests.unit.controllers.clusters import BMH, SECRETS
@@ -324,7 +325,7 @@ async def test_a_link_that_drops_everything_is_noticed(
 ) -> None:
     """Keep connections open, but let nothing through."""
     monkeypatch.setattr(driver, "Informer", partial(Informer, stall_timeout=1.0))
-    monkeypatch.setattr(driver, "Client", partial(Client, timeout=1.0))
+    monkeypatch.setattr(clusterclient, "Client", partial(Client, timeout=1.0))
     async with proxied(int(source.url.rsplit(":", 1)[1])) as proxy:
         target = await maker.cluster("target")
         await target.relay(source.tenant(url=f"https://127.0.0.1:{proxy.port}"))

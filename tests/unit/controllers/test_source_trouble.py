@@ -12,6 +12,7 @@ import pytest
 
 from apiserver.client.client import Client
 from apiserver.client.informer import Informer
+from controllers.providers import clusterclient
 from controllers.providers.baremetalhost import driver
 from tests.integration.tcpproxy import proxied
 from tests.unit.controllers.clusters import (
@@ -101,7 +102,7 @@ async def test_a_source_that_refuses(clusters: TwoClusters, failure: Failure, re
 
 async def test_a_source_that_hangs(clusters: TwoClusters, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "Informer", partial(Informer, stall_timeout=1.0))
-    monkeypatch.setattr(driver, "Client", partial(Client, timeout=1.0))
+    monkeypatch.setattr(clusterclient, "Client", partial(Client, timeout=1.0))
     async with proxied(int(clusters.hardware.url.rsplit(":", 1)[1])) as proxy:
         follow(clusters, kubeconfig(f"http://127.0.0.1:{proxy.port}"))
         async with controllers(clusters):
