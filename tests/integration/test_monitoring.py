@@ -388,6 +388,7 @@ CONTROLLERS = {
         "metal3_workloads_leases",
         "metal3_workloads_leases_ended_total",
     },
+    "reservations": {"metal3_workloads_reservation_hosts"},
     "usage": {"metal3_workloads_host_allocated_seconds_total", "metal3_workloads_host_powered_on_seconds_total"},
     "backups": {"metal3_workloads_backup_last_success_timestamp_seconds"},
 }

@@ -50,3 +50,12 @@ def test_a_tree_has_the_holders_of_each_class() -> None:
     assert "metal: 4 hosts, 2 free, 1 claimed, 1 unavailable" in text
     assert "c: db" in text
     assert "b Quarantined" in text
+
+
+def test_reservations_have_columns_where_there_are_any() -> None:
+    kept = host("a", available=True)
+    kept["spec"]["reservedFor"] = {"namespace": "tenant-b", "namespaceUID": "1", "name": "launch", "uid": "2"}
+    text = shown([], [kept], [])
+    assert "RESERVED FOR" in text
+    assert "tenant-b/launch" in text
+    assert "RESERVED" not in shown([], FLEET, [])
