@@ -88,13 +88,19 @@ def _released(story: Story, cluster: Running, begin: int) -> int:
     story.step("Both tenants delete their Workloads")
     for tenant in TENANTS:
         story.show(cluster, tenant, "delete", WORKLOADS, NAME, "--timeout=120s")
-    eventually(lambda: not [one for one in cluster.items(ADMIN, RECORDS) if (one["spec"].get("current") or {}).get("namespace") in TENANTS])
+    eventually(lambda: not _in_use(cluster), seconds=120)
     end = int(time.time()) + 1
     seconds = _seconds(cluster, begin, end)
     eventually(lambda: time.time() > end + 1)
     assert _seconds(cluster, begin) == seconds
     story.checked("the report still has both, and counts on for none")
     return end
+
+
+def _in_use(cluster: Running) -> list[str]:
+    """Return the hosts that belong to the tenants."""
+    records = [one["spec"] for one in cluster.items(ADMIN, RECORDS)]
+    return [spec["host"] for spec in records if (spec.get("current") or {}).get("namespace") in TENANTS]
 
 
 def _added_up(story: Story, cluster: Running, begin: int, middle: int, end: int) -> None:
@@ -121,7 +127,7 @@ def usage(cluster: Running, form: str, begin: int, end: int | None = None) -> st
     program = str(Path(sys.executable).with_name("metal3-workloads"))
     times = ["--from", _time(begin), *(["--to", _time(end)] if end is not None else [])]
     argv = [program, "usage", *times, "-o", form, "--kubeconfig", cluster.kubeconfig(ADMIN)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     return done.stdout
 
