@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import ConfigDict, Field
 
@@ -30,9 +31,6 @@ from controllers.providers.base import (
     Source,
 )
 from controllers.providers.firstboot import first_boot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class Parameters(Model):
