@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from apiserver.client.clock import seconds_of, timestamp
 from apiserver.client.objects import Object, name_of
 
 HOLDER = ("namespace", "namespaceUID", "className", "size")
@@ -72,7 +72,7 @@ def report(records: Iterable[Object], begin: int, end: int, now: int) -> Report:
     estimated = False
     for record in records:
         for interval in intervals(record, now):
-            times = seconds(interval["from"]), seconds(interval["to"])
+            times = seconds_of(interval["from"]), seconds_of(interval["to"])
             if max(begin, times[0]) >= min(end, times[1]):
                 continue
             parts = [_share(interval[amount], *times, begin, end) for amount in AMOUNTS]
@@ -86,9 +86,9 @@ def intervals(record: Object, now: int) -> list[dict[str, Any]]:
     `now`."""
     found = list(record["spec"].get("intervals") or ())
     current = record["spec"].get("current")
-    if current and now > seconds(current["since"]):
-        whole = now - seconds(current["since"])
-        times = {"from": current["since"], "to": stamp(now)}
+    if current and now > seconds_of(current["since"]):
+        whole = now - seconds_of(current["since"])
+        times = {"from": current["since"], "to": timestamp(now)}
         found.append({**current, **times, "allocatedSeconds": whole, "poweredOnSeconds": whole if current["poweredOn"] else 0})
     return found
 
@@ -97,16 +97,6 @@ def holder(interval: Mapping[str, Any]) -> Key:
     """Return the namespace, its uid, the class and the size of an interval."""
     namespace, uid, class_name, size = (str(interval.get(part) or "") for part in HOLDER)
     return namespace, uid, class_name, size
-
-
-def seconds(text: str) -> int:
-    """Return the seconds since the epoch of a time in RFC 3339."""
-    return int(datetime.fromisoformat(text).timestamp())
-
-
-def stamp(second: int) -> str:
-    """Return the time in RFC 3339."""
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _share(amount: int, start: int, stop: int, begin: int, end: int) -> int:

@@ -15,10 +15,11 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from apiserver.client.client import Client
+from apiserver.client.clock import seconds_of
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object
 from controllers import kinds
-from controllers.usage import holder, seconds
+from controllers.usage import holder
 
 SERIES = 5000
 """The most series of a counter: namespaces with their classes and sizes of hosts."""
@@ -66,9 +67,9 @@ class UsageMetrics(Collector):
             self._powered_on.ended[self._series(key)] += sign * powered_on
         if (current := spec.get("current")) is not None:
             key = self._series(_key(current))
-            self._allocated.present(key, seconds(current["since"]), sign)
+            self._allocated.present(key, seconds_of(current["since"]), sign)
             if current["poweredOn"]:
-                self._powered_on.present(key, seconds(current["since"]), sign)
+                self._powered_on.present(key, seconds_of(current["since"]), sign)
 
     def _series(self, key: Key) -> Key:
         """Return the labels under which a key is counted: its own, or OTHERS beyond SERIES."""

@@ -66,11 +66,15 @@ class Backoff:
         self.failures = 0
 
 
-def timestamp(when: datetime | None = None) -> str:
-    """Return a time as RFC 3339 in UTC and whole seconds, like metav1.Time."""
+def timestamp(when: datetime | int | None = None) -> str:
+    """Return a time, or the present one, as RFC 3339 in UTC and whole seconds, like metav1.Time.
+
+    An integer means the seconds since 1970."""
+    if isinstance(when, int):
+        when = datetime.fromtimestamp(when, UTC)
     return (when or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def seconds_of(text: str) -> float:
-    """Return the seconds since 1970 of a time in RFC 3339."""
-    return datetime.fromisoformat(text).timestamp()
+def seconds_of(text: str) -> int:
+    """Return the whole seconds since 1970 of a time in RFC 3339."""
+    return int(datetime.fromisoformat(text).timestamp())

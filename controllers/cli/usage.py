@@ -14,12 +14,13 @@ from typing import Any
 
 from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError
+from apiserver.client.clock import timestamp
 from apiserver.client.objects import Object
 from apiserver.client.text import printable
 from controllers import kinds
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, screen, table
-from controllers.usage import Report, report, stamp
+from controllers.usage import Report, report
 
 _COLUMNS = {"namespace": "TENANT", "namespaceUID": "UID", "className": "CLASS", "size": "SIZE", "hosts": "HOSTS"}
 _COLUMNS |= {"allocatedSeconds": "ALLOCATED SECONDS", "poweredOnSeconds": "POWERED-ON SECONDS"}
@@ -97,7 +98,7 @@ def period(begin: int | None, end: int | None, now: int) -> tuple[int, int]:
 
 def content(made: Report) -> dict[str, Any]:
     """Return the report as it is printed in JSON."""
-    times = {"from": stamp(made.begin), "to": stamp(made.end)}
+    times = {"from": timestamp(made.begin), "to": timestamp(made.end)}
     return {**times, "rows": made.rows(), "total": made.total(), "estimated": made.estimated}
 
 
@@ -105,7 +106,7 @@ def as_csv(made: Report) -> str:
     """Return the report as CSV: a line with the names of the columns, and one for each row.
 
     Texts that a spreadsheet would take for a formula begin with an apostrophe."""
-    out, times = StringIO(), {"from": stamp(made.begin), "to": stamp(made.end)}
+    out, times = StringIO(), {"from": timestamp(made.begin), "to": timestamp(made.end)}
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*times, *_COLUMNS])
     for row in made.rows():
@@ -125,7 +126,7 @@ def shown(made: Report, on: Screen = PLAIN) -> str:
     name."""
     rows = [*made.rows(), {"namespace": "(all)", **made.total()}]
     columns = {key: name for key, name in _COLUMNS.items() if key != "namespaceUID" or _has_namesakes(made)}
-    return "\n".join([f"from {stamp(made.begin)} to {stamp(made.end)}", *table(rows, columns, on)])
+    return "\n".join([f"from {timestamp(made.begin)} to {timestamp(made.end)}", *table(rows, columns, on)])
 
 
 def _has_namesakes(made: Report) -> bool:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from apiserver.apis.quantity import MI, human
 from apiserver.apis.uid import new_uid
+from apiserver.client.clock import seconds_of, timestamp
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import lookup
 from storage.base import Operation
@@ -43,7 +43,7 @@ def operations(records: Registry, host: Mapping[str, Any], *, begins: bool = Fal
     if entry is None:
         if not begins:
             return []
-        metadata = {"name": name, "uid": new_uid(), "creationTimestamp": stamp(second), "generation": 1}
+        metadata = {"name": name, "uid": new_uid(), "creationTimestamp": timestamp(second), "generation": 1}
         kind = {"apiVersion": records.resource.api_version, "kind": records.resource.kind}
         return [records.put(None, {**kind, "metadata": metadata, "spec": followed(None, host, second)})]
     record = entry.object()
@@ -84,10 +84,10 @@ def followed(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
         return spec
     at = max(now, _last(spec))
     intervals = list(spec.get("intervals") or ())
-    if before is not None and at > seconds(before["since"]):
-        whole = at - seconds(before["since"])
-        intervals = bounded([*intervals, _interval(before, seconds(before["since"]), at, whole if before["poweredOn"] else 0)])
-    present = {**held, "since": stamp(at)} if held is not None else None
+    if before is not None and at > seconds_of(before["since"]):
+        whole = at - seconds_of(before["since"])
+        intervals = bounded([*intervals, _interval(before, seconds_of(before["since"]), at, whole if before["poweredOn"] else 0)])
+    present = {**held, "since": timestamp(at)} if held is not None else None
     return _without_empty({"host": host["spec"]["source"]["name"], "current": present, "intervals": intervals})
 
 
@@ -120,16 +120,6 @@ def bounded(intervals: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return intervals
 
 
-def seconds(text: str) -> int:
-    """Return the seconds since the epoch of a time in RFC 3339."""
-    return int(datetime.fromisoformat(text).timestamp())
-
-
-def stamp(second: int) -> str:
-    """Return the time in RFC 3339."""
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _begun(host: Mapping[str, Any], now: int) -> Spec:
     """Return the spec of a new record, computed from the history of claims in the Host's status.
 
@@ -139,7 +129,7 @@ def _begun(host: Mapping[str, Any], now: int) -> Spec:
     for claim in (host.get("status") or {}).get("history") or ():
         if "boundAt" not in claim:
             continue
-        begin, end = max(last, seconds(claim["boundAt"])), min(now, seconds(claim["releasedAt"]) if "releasedAt" in claim else now)
+        begin, end = max(last, seconds_of(claim["boundAt"])), min(now, seconds_of(claim["releasedAt"]) if "releasedAt" in claim else now)
         if end > begin:
             holder = {"className": host["spec"]["className"], "size": size(host), **claim}
             intervals.append(_interval(_without_empty(holder), begin, end, 0))
@@ -148,7 +138,7 @@ def _begun(host: Mapping[str, Any], now: int) -> Spec:
 
 
 def _interval(holder: Mapping[str, Any], begin: int, end: int, powered_on: int) -> dict[str, Any]:
-    times = {"from": stamp(begin), "to": stamp(end), "allocatedSeconds": end - begin, "poweredOnSeconds": powered_on}
+    times = {"from": timestamp(begin), "to": timestamp(end), "allocatedSeconds": end - begin, "poweredOnSeconds": powered_on}
     return {**{field: holder[field] for field in HOLDER if field in holder}, **times}
 
 
@@ -157,7 +147,7 @@ def _last(spec: Spec) -> int:
     times = [interval["to"] for interval in spec.get("intervals") or ()]
     current = spec.get("current")
     latest = max((*times, current["since"] if current else ""), default="")
-    return seconds(latest) if latest else 0
+    return seconds_of(latest) if latest else 0
 
 
 def _summed(intervals: list[dict[str, Any]], same: Callable[[dict[str, Any]], tuple[Any, ...] | None]) -> list[dict[str, Any]]:
@@ -181,12 +171,12 @@ def _same_holder(interval: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _same_day(interval: dict[str, Any]) -> tuple[Any, ...] | None:
-    begin, end = seconds(interval["from"]) // DAY, (seconds(interval["to"]) - 1) // DAY
+    begin, end = seconds_of(interval["from"]) // DAY, (seconds_of(interval["to"]) - 1) // DAY
     return (begin, *_same_holder(interval)) if begin == end else None
 
 
 def _same_month(interval: dict[str, Any]) -> tuple[Any, ...] | None:
-    begin, end = interval["from"][:7], stamp(seconds(interval["to"]) - 1)[:7]
+    begin, end = interval["from"][:7], timestamp(seconds_of(interval["to"]) - 1)[:7]
     return (begin, *_same_holder(interval)) if begin == end else None
 
 

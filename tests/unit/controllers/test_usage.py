@@ -8,16 +8,23 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apiserver.client.clock import seconds_of, timestamp
 from apiserver.registry.claims.metering import followed
-from controllers.usage import Report, report, seconds, stamp
+from controllers.usage import Report, report
 
-START = seconds("2026-11-01T00:00:00Z")
+START = seconds_of("2026-11-01T00:00:00Z")
 
 
 def record(*intervals: tuple[str, int, int, int, int], name: str = "h", current: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return a record of intervals: namespace, begin, end, allocated and powered-on seconds."""
     made = [
-        {"namespace": who, "from": stamp(START + begin), "to": stamp(START + end), "allocatedSeconds": allocated, "poweredOnSeconds": on}
+        {
+            "namespace": who,
+            "from": timestamp(START + begin),
+            "to": timestamp(START + end),
+            "allocatedSeconds": allocated,
+            "poweredOnSeconds": on,
+        }
         for who, begin, end, allocated, on in intervals
     ]
     return {"metadata": {"name": name}, "spec": {"host": "node-0", "intervals": made, **({"current": current} if current else {})}}
@@ -36,7 +43,7 @@ def test_the_first_second_of_a_period_belongs_to_it_and_the_last_does_not() -> N
 
 
 def test_what_is_in_use_counts_up_to_now_or_the_end() -> None:
-    current = {"namespace": "a", "poweredOn": True, "since": stamp(START + 10)}
+    current = {"namespace": "a", "poweredOn": True, "since": timestamp(START + 10)}
     records = [record(current=current)]
     assert of(report(records, START, START + 100, START + 15)) == {"a": (5, 5)}
     assert of(report(records, START, START + 12, START + 15)) == {"a": (2, 2)}

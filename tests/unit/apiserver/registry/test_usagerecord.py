@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apiserver.client.clock import seconds_of, timestamp
 from apiserver.registry.catalog import management_catalog
-from apiserver.registry.claims import metering
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from apiserver.registry.usagerecord import KEPT, USAGERECORDS
 from storage.base import Delete
@@ -55,7 +55,7 @@ async def test_a_life_is_recorded_from_the_binding_until_others_can_have_the_hos
     assert named.catalog.usage.find("", host) is None
     await bind(named, host)
     current = {"namespace": "tenant-a", "namespaceUID": "uid-tenant-a", "className": "metal", "poweredOn": False}
-    assert record(named, host) == {"host": "node-0", "current": {**current, "since": metering.stamp(int(clock.now))}}
+    assert record(named, host) == {"host": "node-0", "current": {**current, "since": timestamp(int(clock.now))}}
     clock.now += 10
     await named.report(host, {"available": False, "report": running()})
     clock.now += 100
@@ -127,7 +127,7 @@ async def test_a_claim_of_an_earlier_version_gets_its_record_from_the_history(na
         entry = named.catalog.usage.get("", host)
         await named.hosts.cache.commit([Delete(entry.key, entry.revision)])
     bound_at = named.hosts.get("", first).object()["status"]["history"][0]["boundAt"]
-    clock.now = metering.seconds(bound_at) + 90.0
+    clock.now = seconds_of(bound_at) + 90.0
     await unbind(named, second)
     assert named.catalog.usage.find("", second) is None
     await named.catalog.usage.settle()

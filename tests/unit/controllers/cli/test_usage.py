@@ -10,11 +10,12 @@ from io import StringIO
 import pytest
 
 from apiserver.cli.running import UsageError
+from apiserver.client.clock import seconds_of
 from controllers.cli.usage import as_csv, content, moment, period, shown
-from controllers.usage import Report, Use, report, seconds
+from controllers.usage import Report, Use, report
 from tests.unit.controllers.test_usage import START, record
 
-NOW = seconds("2026-11-29T12:00:00Z")
+NOW = seconds_of("2026-11-29T12:00:00Z")
 
 
 def of(*namespaces: str, uid: str = "") -> Report:
@@ -34,7 +35,7 @@ def of(*namespaces: str, uid: str = "") -> Report:
     ],
 )
 def test_a_moment_is_a_date_or_a_time_with_its_zone(text: str, expected: str) -> None:
-    assert moment(text) == seconds(expected)
+    assert moment(text) == seconds_of(expected)
 
 
 REFUSED = ["", "now", "2026-11-31", "2026-11-01T08:00:00", "2026-11-01 08:00:00Z", "2026-11-01T08:00:00.5Z", "2026-W48-1", "20261101"]
@@ -50,7 +51,7 @@ def test_anything_else_is_refused_in_a_line(text: str) -> None:
 
 
 def test_the_period_is_this_month_unless_something_else_is_asked_for() -> None:
-    november, october = seconds("2026-11-01T00:00:00Z"), seconds("2026-10-01T00:00:00Z")
+    november, october = seconds_of("2026-11-01T00:00:00Z"), seconds_of("2026-10-01T00:00:00Z")
     assert period(None, None, NOW) == (november, NOW)
     assert period(None, november, NOW) == (october, november)
     assert period(october, NOW + 5, NOW) == (october, NOW)

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.usagerecord import UsageRecord
-from apiserver.registry.claims.metering import BYTES, DAY, bounded, ended, followed, released, seconds, size, stamp
+from apiserver.client.clock import seconds_of, timestamp
+from apiserver.registry.claims.metering import BYTES, DAY, bounded, ended, followed, released, size
 
-START = seconds("2026-11-29T22:00:00Z")
+START = seconds_of("2026-11-29T22:00:00Z")
 HARDWARE = {"cpu": {"count": 16}, "ramMebibytes": 65536, "storage": [{"sizeBytes": 2**40}]}
 
 
@@ -107,18 +108,18 @@ def test_a_record_begins_with_the_history_of_earlier_versions() -> None:
             "name": "w",
             "uid": "1",
             "className": "old",
-            "boundAt": stamp(START),
-            "releasedAt": stamp(START + 50),
+            "boundAt": timestamp(START),
+            "releasedAt": timestamp(START + 50),
         },
         {"namespace": "z", "name": "w", "uid": "2"},
-        {"namespace": "b", "name": "w", "uid": "3", "boundAt": stamp(START + 40), "image": "x"},
+        {"namespace": "b", "name": "w", "uid": "3", "boundAt": timestamp(START + 40), "image": "x"},
     ]
     spec = followed(None, host("b", on=True, history=history), START + 100)
     assert [(one["namespace"], one["className"], one["allocatedSeconds"], one["poweredOnSeconds"]) for one in spec["intervals"]] == [
         ("a", "old", 50, 0),
         ("b", "metal", 50, 0),
     ]
-    assert spec["current"]["since"] == stamp(START + 100)
+    assert spec["current"]["since"] == timestamp(START + 100)
     assert followed(spec, host(), START + 110)["intervals"][-1]["poweredOnSeconds"] == 10
 
 
@@ -144,7 +145,7 @@ def test_power_that_is_toggled_for_months_does_not_let_the_record_grow() -> None
     spec = followed(spec, host(), START + 4000 * 600)
     assert len(orjson.dumps(spec["intervals"])) <= BYTES
     assert sum(total(spec).values()) == 4000 * 600
-    days = [one for one in spec["intervals"] if seconds(one["to"]) - seconds(one["from"]) <= DAY]
+    days = [one for one in spec["intervals"] if seconds_of(one["to"]) - seconds_of(one["from"]) <= DAY]
     assert len(days) > len(spec["intervals"]) // 2
 
 
@@ -158,13 +159,13 @@ def test_sums_by_holder_survive_the_bound(parts: list[tuple[str, int, bool, int]
     intervals, at = list[dict[str, Any]](), START
     for namespace, length, on, pause in parts * often:
         at += pause
-        one = {"namespace": namespace, "from": stamp(at), "to": stamp(at + length)}
+        one = {"namespace": namespace, "from": timestamp(at), "to": timestamp(at + length)}
         intervals.append({**one, "allocatedSeconds": length, "poweredOnSeconds": length * on})
         at += length
     made = bounded(intervals)
     for field in ("allocatedSeconds", "poweredOnSeconds"):
         assert total({"intervals": made}, field) == total({"intervals": intervals}, field)
-    assert all(0 <= one["poweredOnSeconds"] <= one["allocatedSeconds"] <= seconds(one["to"]) - seconds(one["from"]) for one in made)
+    assert all(0 <= one["poweredOnSeconds"] <= one["allocatedSeconds"] <= seconds_of(one["to"]) - seconds_of(one["from"]) for one in made)
     assert bounded(made) == made or len(orjson.dumps(made)) > BYTES
 
 
@@ -172,7 +173,7 @@ def test_any_number_of_namespaces_stays_within_the_bound() -> None:
     intervals = list[dict[str, Any]]()
     for number in range(2000):
         begin = START + number * 40 * DAY
-        one = {"namespace": f"n{number}", "className": "c" * 253, "from": stamp(begin), "to": stamp(begin + 40 * DAY)}
+        one = {"namespace": f"n{number}", "className": "c" * 253, "from": timestamp(begin), "to": timestamp(begin + 40 * DAY)}
         intervals = bounded([*intervals, {**one, "allocatedSeconds": 40 * DAY, "poweredOnSeconds": 0}])
         assert len(orjson.dumps(intervals)) <= BYTES
     assert sum(total({"intervals": intervals}).values()) == 2000 * 40 * DAY
