@@ -69,9 +69,7 @@ def reserved_for(host: Mapping[str, Any]) -> str | None:
 
 
 def set_aside_for(host: Mapping[str, Any]) -> str | None:
-    """Return the uid of the only namespace that may have the Host, because a Reservation keeps it.
-
-    Returns None if no Reservation does."""
+    """Return the uid of the namespace for which a Reservation keeps the Host, or None."""
     reservation = host["spec"].get("reservedFor")
     return str(reservation.get("namespaceUID") or "") if reservation else None
 
@@ -145,7 +143,9 @@ class ReservedFor(Model):
     """The Reservation that keeps the host for its namespace."""
 
     namespace: str = Field(description="The namespace that may have the host.")
-    namespace_uid: str = Field(alias="namespaceUID", description="The uid of that namespace: a later one of its name may not.")
+    namespace_uid: str = Field(
+        alias="namespaceUID", description="The uid of that namespace. A later namespace of the same name may not have the host."
+    )
     name: str = Field(description="The Reservation's name.")
     uid: str = Field(description="The Reservation's uid.")
 

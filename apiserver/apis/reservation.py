@@ -1,7 +1,7 @@
 """Define workload.metal3.io/v1alpha1 Reservation: hosts that are kept for a namespace until a time.
 
-The owner of the hardware writes Reservations into the namespace that they are for, as it does with
-ResourceQuotas. Tenants only read them.
+The owner of the hardware creates a Reservation, like a ResourceQuota, in the namespace that it is
+for. Tenants can only read it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from apiserver.apis.workload import Requirements
 MOST_HOSTS = 1000
 """The largest number of hosts of a Reservation."""
 EXPIRED = "Expired"
-"""The condition after which the hosts are kept for nobody any more."""
+"""The condition of a Reservation that no longer keeps hosts for its namespace."""
 
 
 class ReservationSpec(Model):
-    """How many hosts of which kind are kept for the namespace, and until when."""
+    """The number and the kind of the hosts that are kept for the namespace, and the time of the
+    end."""
 
     class_name: DNSSubdomain = Field(description="The WorkloadClass that the hosts come from. It has to allow the namespace.")
     hosts: int = Field(
@@ -36,7 +37,7 @@ class ReservationSpec(Model):
     requirements: Requirements | None = Field(default=None, description="Hardware that the hosts must have.")
     start_time: Timestamp | None = Field(default=None, description="When hosts begin to be set aside; at once when empty.")
     end_time: Timestamp = Field(
-        description="When free hosts return to everybody. Workloads keep their machines: only their own lease ends them.",
+        description="When free hosts become available to all namespaces. Workloads keep their machines: only their own lease ends them.",
     )
 
 
@@ -71,7 +72,7 @@ def moment(text: str) -> datetime:
 
 
 def has_started(spec: Mapping[str, Any], now: datetime) -> bool:
-    """Return whether hosts may be set aside, as far as the start is concerned."""
+    """Return whether the start has come, or none is given."""
     return "startTime" not in spec or moment(spec["startTime"]) <= now
 
 

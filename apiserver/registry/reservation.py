@@ -1,7 +1,7 @@
 """Store Reservations, and decide whether a Host may be set aside for one.
 
-The times are compared with this server's clock alone. The controllers set hosts aside and give them
-back; the server refuses to do either too early.
+The controllers set hosts aside and give them back. The server refuses writes that do so before the
+time has come by the server's own clock.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESERVATIONS = Resource(
         Column("Available", "status.available", type="integer", description="Those that are free, and set aside"),
         Column("Missing", "status.missing", type="integer", description="Those that are still missing"),
         Column("Ready", "status.conditions.(Ready).reason", description="Whether all hosts are there, in a word"),
-        Column("End", "spec.endTime", description="When free hosts return to everybody"),
+        Column("End", "spec.endTime", description="When free hosts become available to all namespaces again"),
         AGE,
         Column("Start", "spec.startTime", priority=1, description="When hosts begin to be set aside"),
         Column("Message", "status.conditions.(Ready).message", priority=1, description="What is missing"),
@@ -44,17 +44,19 @@ RESERVATIONS = Resource(
 )
 
 MOST = 256
-"""The number of Reservations in all namespaces. The controllers plan them together."""
+"""The largest number of Reservations in all namespaces. The number is small, because the
+controllers plan them together."""
 SIZE = 64 * 1024
-"""The bytes of a Reservation."""
+"""The largest size in bytes of a Reservation."""
 
 
 class ReservationStrategy(Strategy):
-    """The rules of Reservations: times exist, the end comes last, and is accepted only when it has
-    come."""
+    """The rules of Reservations: the times are valid and in order, and a Reservation expires only
+    after its end."""
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """Check times that have changed. A status says that the end has come when it has."""
+        """Check changed times, and refuse a status that says too early that the Reservation has
+        expired."""
         fields = ("startTime", "endTime")
         causes = []
         if old is None or any(old["spec"].get(field) != new["spec"].get(field) for field in fields):
@@ -68,7 +70,8 @@ class ReservationStrategy(Strategy):
 
 
 def time_causes(spec: dict[str, Any], at: datetime) -> list[dict[str, str]]:
-    """Return causes for times that do not exist, or are in the wrong order."""
+    """Return causes for times that do not exist, are in the wrong order, or have their end before
+    `at`."""
     given = {field: spec[field] for field in ("startTime", "endTime") if field in spec}
     causes, moments = [], {}
     for field, text in given.items():
@@ -108,7 +111,7 @@ def _refusal(
 ) -> str | None:
     """Return why the Host with this spec may not be set aside as wanted, or None.
 
-    A Host of another namespace may be as soon as its Workload is being deleted."""
+    A Host that another namespace has may be set aside once its Workload is being deleted."""
     named, at = f"the Reservation {wanted['namespace']}/{wanted['name']}", datetime.now(UTC)
     if reservation is None or reservation["metadata"]["uid"] != wanted["uid"] or "deletionTimestamp" in reservation["metadata"]:
         return f"{named} does not exist (any more): create it, and the controllers choose its hosts"
@@ -124,7 +127,7 @@ def _refusal(
 
 
 def _is_own(claim: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Return whether the claim is of the namespace that the Reservation is for."""
+    """Return whether the claim belongs to the Reservation's namespace."""
     return claim["namespace"] == wanted["namespace"] and claim.get("namespaceUID") in (None, wanted["namespaceUID"])
 
 
@@ -137,7 +140,7 @@ class ReservationRegistry(Registry):
         super().__init__(RESERVATIONS, cache, strategy=ReservationStrategy(), admission=admission)
 
     async def admit_new(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> dict[str, Any]:
-        """Refuse more Reservations than the controllers plan together."""
+        """Refuse a Reservation if there are MOST of them already."""
         if len(self.collection) >= MOST:
             raise forbidden(GROUP, RESERVATIONS.plural, "", f"there are {MOST} Reservations: delete expired ones first")
         return await super().admit_new(context, namespace, obj, applied=applied)

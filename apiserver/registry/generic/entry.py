@@ -17,7 +17,8 @@ from apiserver.apis.bounded import Bounded
 from apiserver.registry.generic.resource import Resource
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
-"""Returns the object to have in place of the given one, which it does not modify."""
+"""A function that returns the object that replaces its argument. It does not modify the
+argument."""
 RECENT_WRITES = 16 * 1024 * 1024
 """The largest number of bytes of the recent writes of one kind."""
 OVERHEAD, EACH = 1024, 256

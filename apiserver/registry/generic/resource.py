@@ -13,7 +13,8 @@ SCALE = "scale"
 """The subresource with the number of replicas, whose objects are autoscaling/v1 Scales."""
 ALL_VERBS = frozenset({"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"})
 READING, READ_WRITE = frozenset({"get", "list", "watch"}), frozenset({"get", "update", "patch"})
-"""The verbs of kinds that only the server writes, and those of a subresource."""
+"""The verbs of kinds that only the server writes, and the verbs of the subresources status and
+scale."""
 
 
 @dataclass(frozen=True, slots=True)
