@@ -6,7 +6,7 @@ kube-apiserver accepted have the right types, except where they depend on the ob
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from apiserver.cel import library, operators, syntax
@@ -145,20 +145,7 @@ class _Compiler:
 
     def _logical(self, terms: tuple[Expr, ...], decisive: bool) -> Step:
         steps = [self.step(term) for term in terms]
-
-        def run(frame: Frame) -> bool:
-            failed: CelError | None = None
-            for step in steps:
-                try:
-                    if _boolean(step(frame)) is decisive:
-                        return decisive
-                except CelError as error:
-                    failed = failed or error
-            if failed is not None:
-                raise failed
-            return not decisive
-
-        return run
+        return lambda frame: _decided(steps, frame, decisive)
 
     def _conditional(self, expr: syntax.Conditional) -> Step:
         condition, yes, no = self.step(expr.condition), self.step(expr.yes), self.step(expr.no)
@@ -317,19 +304,7 @@ class _Elements:
             yield
 
     def quantifier(self, body: Step, *, decisive: bool) -> Step:
-        def run(frame: Frame) -> bool:
-            failed: CelError | None = None
-            for _ in self._turns(frame, 3):
-                try:
-                    if _boolean(body(frame)) is decisive:
-                        return decisive
-                except CelError as error:
-                    failed = failed or error
-            if failed is not None:
-                raise failed
-            return not decisive
-
-        return run
+        return lambda frame: _decided((body for _ in self._turns(frame, 3)), frame, decisive)
 
     def exists_one(self, body: Step) -> Step:
         def run(frame: Frame) -> bool:
@@ -396,6 +371,20 @@ def _variable(frame: Frame, name: str) -> Any:
         return frame.variables[name]
     except KeyError:
         raise CelError(f"no such attribute(s): {name}") from None
+
+
+def _decided(steps: Iterable[Step], frame: Frame, decisive: bool) -> bool:
+    """Return the decisive value if any step has it, even if others fail."""
+    failed: CelError | None = None
+    for step in steps:
+        try:
+            if _boolean(step(frame)) is decisive:
+                return decisive
+        except CelError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return not decisive
 
 
 def _boolean(value: Any) -> bool:
