@@ -12,41 +12,39 @@ DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of `hack/cluster up`.
-
-    - `server` off: two bare clusters.
-    - `controllers` off: nothing acts on what tenants write.
-    - `bmo`: without a simulated Baremetal Operator, nothing drives the hosts.
-    - `inspected`: hosts are created as available, as they always are without a Baremetal Operator.
-      Hundreds of inspections take a small machine a minute.
-    - `fsync` off: etcd is faster, but loses data on power loss, which is acceptable for throw-away
-      clusters.
-    - `audit` off: no audit log. kube-apiserver's own log covers only what the controllers ask about
-      secrets.
-    - `target`: a third control plane to move to, with a class that relays the hosts of the first
-      tenant's namespace.
-    - `overlay`: a folder below manifests, or none. With any other than the base, both programs get
-      the arguments of the overlay, except addresses and files.
-    - `bmo_kind`: the management cluster has BMO's own BareMetalHost, too.
-    - `one_cluster`: the hardware is in the management cluster, whose tenants use the gateway.
-    - `program`: what is run as `serve` and `controllers`. None means this version.
-    """
+    """The options of `hack/cluster up`."""
 
     storage: Literal["sqlite", "etcd"] = "sqlite"
     hosts: int = 4
     bmo: Literal["simulated", "none"] = "simulated"
+    """Without a simulated Baremetal Operator, nothing drives the hosts."""
     bmo_speed: float = 0.05
     inspected: bool = False
+    """False: hosts are created as available, as they always are without a Baremetal Operator.
+    Hundreds of inspections take a small machine a minute."""
     server: bool = True
+    """False: two bare clusters."""
     controllers: bool = True
+    """False: nothing acts on what tenants write."""
     tenants: tuple[str, ...] = ("a", "b")
     fsync: bool = True
+    """False: etcd is faster, but loses data on power loss, which is acceptable for throw-away
+    clusters."""
     audit: bool = True
+    """False: no audit log. kube-apiserver's own log covers only what the controllers ask about
+    secrets."""
     target: bool = False
+    """True: a third control plane to move to, with a class that relays the hosts of the first
+    tenant's namespace."""
     overlay: str = "base"
+    """A folder below manifests, or none. With any other than the base, both programs get the
+    arguments of the overlay, except addresses and files."""
     bmo_kind: bool = False
+    """True: the management cluster has BMO's own BareMetalHost, too."""
     one_cluster: bool = False
+    """True: the hardware is in the management cluster, whose tenants use the gateway."""
     program: Path | None = None
+    """What is run as `serve` and `controllers`. None means this version."""
 
     def __post_init__(self) -> None:
         for tenant in self.tenants:

@@ -43,28 +43,7 @@ AGE = Column("Age", "metadata.creationTimestamp", type="date")
 
 @dataclass(frozen=True)
 class Resource:
-    """One kind of object that this server serves.
-
-    singular: by default the kind in lower case, as in a CustomResourceDefinition.
-
-    shown_name: returns the first cell of an object's row; None: the cell is the object's name.
-
-    fields: maps names of field selectors to dotted paths, besides metadata.name and
-    metadata.namespace.
-
-    indexed: maps names to paths by which only this server looks objects up. The names begin with a
-    dot, so that no selector can name them.
-
-    subresources: maps the name of a subresource to its verbs.
-
-    stored_group: the group under which objects are stored, if it is another one (see
-    generic.regrouped).
-
-    stored_as: the plural of the kind from whose stored objects this kind's objects are derived.
-
-    strategic, protobuf: apply a strategic merge patch to an object, and decode a protobuf body.
-    Without them such requests are refused (415), as for every kind that clients were not built
-    with."""
+    """One kind of object that this server serves."""
 
     group: str
     version: str
@@ -72,19 +51,31 @@ class Resource:
     plural: str
     model: type[Model]
     singular: str = ""
+    """By default the kind in lower case, as in a CustomResourceDefinition."""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     namespaced: bool = True
     columns: tuple[Column, ...] = ()
     shown_name: Callable[[dict[str, Any]], str] | None = None
+    """Returns the first cell of an object's row. None: the cell is the object's name."""
     fields: Mapping[str, str] | None = None
+    """Maps names of field selectors to dotted paths, besides metadata.name and
+    metadata.namespace."""
     indexed: Mapping[str, str] | None = None
+    """Maps names to paths by which only this server looks objects up. The names begin with a dot,
+    so that no selector can name them."""
     subresources: Mapping[str, frozenset[str]] | None = None
+    """Maps the name of a subresource to its verbs."""
     verbs: frozenset[str] = ALL_VERBS
     stored_as: str = ""
+    """The plural of the kind from whose stored objects this kind's objects are derived."""
     strategic: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
+    """Applies a strategic merge patch to an object. Without this function, such requests are
+    refused (415), as for every kind that clients were not built with."""
     protobuf: Callable[[bytes], dict[str, Any]] | None = None
+    """Decodes a protobuf body. Without this function, such requests are refused (415), too."""
     stored_group: str = ""
+    """The group under which objects are stored, if it is another one (see generic.regrouped)."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "singular", self.singular or self.kind.lower())
