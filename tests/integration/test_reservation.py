@@ -99,4 +99,4 @@ def test_hosts_return_at_the_end_and_a_workload_keeps_its_machine(tenants: Runni
         eventually(lambda: ready(tenants) == "Expired" and not kept(tenants))
         eventually(lambda: len(tenants.items("a", BMH)) == HOSTS - 1)
         assert tenants.get("b", "workload", "stays")["status"]["host"]
-        assert "Expired" in tenants.kubectl(ADMIN, "get", "events", "-n", "b")
+        eventually(lambda: "Expired" in tenants.kubectl(ADMIN, "get", "events", "-n", "b"))
