@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from apiserver.apis.host import CORDONED, is_open_to, set_aside_for, unavailable_reason
+from apiserver.apis.host import CORDONED, is_open_to, reserved_for, unavailable_reason
 from apiserver.client.clock import seconds_of
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
 from controllers.gangs import standing
@@ -57,7 +57,7 @@ def _capacity(name: str, hosts: list[Object]) -> Row:
     reasons = Counter(unavailable_reason(host) for host in hosts)
     free, claimed = reasons.pop(None, 0), reasons.pop("Bound", 0)
     counts = {"total": len(hosts), "free": free, "claimed": claimed, "unavailable": len(hosts) - free - claimed}
-    counts["reserved"] = sum(unavailable_reason(host) is None and set_aside_for(host) is not None for host in hosts)
+    counts["reserved"] = sum(unavailable_reason(host) is None and reserved_for(host) is not None for host in hosts)
     return {"class": name, **counts, "holders": dict(sorted(holders.items())), "reasons": dict(sorted(reasons.items(), key=str))}
 
 
@@ -215,7 +215,7 @@ def why_not(host: Object, workload: Object, namespace_uid: str) -> Row:
                 "to_free": "it is bound as soon as the Workload's placement and gang allow it: see its message",
             }
         return {"why": "fits and is free", "to_free": "it is bound in a moment, unless the namespace's quota has no room"}
-    if phrase is None and not is_open_to(set_aside_for(host), namespace_uid):
+    if phrase is None and not is_open_to(reserved_for(host), namespace_uid):
         return {"why": "fits, but is reserved for another namespace", "to_free": _to_return(host["spec"]["reservedFor"])}
     return {"why": f"fits, but {singular(phrase)}" if phrase else "fits, but holds another namespace's data", "to_free": _to_free(host)}
 

@@ -17,7 +17,7 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from apiserver.apis.host import set_aside_for, unavailable_reason
+from apiserver.apis.host import reserved_for, unavailable_reason
 from apiserver.apis.names import LEASE_EXPIRED as EXPIRED
 from apiserver.apis.workload import RAN_PHASES, host_of
 from apiserver.client import tracing
@@ -238,7 +238,7 @@ def state_of(host: Object) -> str:
     if status.get("reason") == "Orphaned":
         return "orphaned"
     if unavailable_reason(host) is None:
-        return "dirty" if status.get("dirtyFor") else "free" if set_aside_for(host) is None else "reserved"
+        return "dirty" if status.get("dirtyFor") else "free" if reserved_for(host) is None else "reserved"
     return "unhealthy" if status.get("reason") in UNHEALTHY else "unavailable"
 
 

@@ -59,7 +59,7 @@ def uid_of_view(source: Mapping[str, Any], namespace: str) -> str:
     return uid if source.get("identityNamespace") == namespace else view_uid(uid, namespace)
 
 
-def reserved_for(host: Mapping[str, Any]) -> str | None:
+def dirty_for(host: Mapping[str, Any]) -> str | None:
     """Return the uid of the only namespace that may have the Host, because its data is on the
     disks.
 
@@ -68,15 +68,15 @@ def reserved_for(host: Mapping[str, Any]) -> str | None:
     return str(status.get("dirtyForUID") or "") if status.get("dirtyFor") else None
 
 
-def set_aside_for(host: Mapping[str, Any]) -> str | None:
+def reserved_for(host: Mapping[str, Any]) -> str | None:
     """Return the uid of the namespace for which a Reservation keeps the Host, or None."""
     reservation = host["spec"].get("reservedFor")
     return str(reservation.get("namespaceUID") or "") if reservation else None
 
 
 def is_open_to(reserved: str | None, namespace_uid: str) -> bool:
-    """Return whether the namespace with this uid may have a Host that is reserved as `reserved_for`
-    or `set_aside_for` says."""
+    """Return whether the namespace with this uid may have a Host that is reserved as `dirty_for`
+    or `reserved_for` says."""
     return reserved is None or bool(reserved and reserved == namespace_uid)
 
 
@@ -84,8 +84,8 @@ def unavailable_reason(host: Mapping[str, Any]) -> str | None:
     """Return why the Host cannot be claimed now, or None if it is free.
 
     The reasons are Bound, Deleting, SchedulingDisabled, NotReady, and those of its provider. A host
-    without a reason may still be free for one namespace only (see reserved_for and
-    set_aside_for)."""
+    without a reason may still be free for one namespace only (see dirty_for and
+    reserved_for)."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
         return "Bound"

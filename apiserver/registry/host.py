@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from apiserver.apis.host import CORDONED, Host, HostOffers, reserved_for, set_aside_for
+from apiserver.apis.host import CORDONED, Host, HostOffers, dirty_for, reserved_for
 from apiserver.apis.names import CLASS_LABEL
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION
@@ -210,7 +210,7 @@ class HostStrategy(Strategy):
         view = self.claims.view_in(old["metadata"]["name"], old["spec"]["claimRef"]["namespace"])
         if view is None:
             return []
-        shown = new is not None and reserved_for(new) is None and set_aside_for(new) is None
+        shown = new is not None and dirty_for(new) is None and reserved_for(new) is None
         offered = offered_to(new) if new is not None and shown else ()
         if new is None or view.namespace not in offered or "deletionTimestamp" in view.object()["metadata"]:
             return [Delete(view.key, view.revision)]

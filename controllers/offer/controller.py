@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from apiserver.apis.host import reserved_for, set_aside_for, unavailable_reason
+from apiserver.apis.host import dirty_for, reserved_for, unavailable_reason
 from apiserver.client.errors import ignore_not_found
 from apiserver.client.objects import Object, deleting, name_of, uid_of
 from controllers import kinds
@@ -114,4 +114,4 @@ def _relevant(host: Object) -> tuple[object, ...]:
     if unavailable_reason(host):
         held = (host.get("status") or {}).get("held") or {}
         return host["spec"]["className"], claimed, offers, held.get("namespace"), held.get("namespaceUID")
-    return host["spec"]["className"], claimed, offers, hardware_kind(host), reserved_for(host), set_aside_for(host)
+    return host["spec"]["className"], claimed, offers, hardware_kind(host), dirty_for(host), reserved_for(host)

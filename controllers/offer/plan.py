@@ -15,7 +15,7 @@ from heapq import nlargest
 from itertools import zip_longest
 
 from apiserver.apis.bounded import remembering
-from apiserver.apis.host import is_open_to, reserved_for, set_aside_for, unavailable_reason
+from apiserver.apis.host import dirty_for, is_open_to, reserved_for, unavailable_reason
 from apiserver.client.objects import Object, name_of
 
 MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
@@ -26,12 +26,12 @@ class Offered:
     """Describe a free host by its kind of hardware, and by the uid of the only namespace that may
     have it.
 
-    Such a namespace has data on it (`dirty_for`, "" for none) or a Reservation (`set_aside`)."""
+    Such a namespace has data on it (`dirty_for`, "" for none) or a Reservation (`reserved_for`)."""
 
     name: str
     kind: str
     dirty_for: str | None = None
-    set_aside: str | None = None
+    reserved_for: str | None = None
 
 
 def held_offers(host: Object, namespaces: Mapping[str, str]) -> list[str]:
@@ -46,7 +46,7 @@ def held_offers(host: Object, namespaces: Mapping[str, str]) -> list[str]:
 
 def offered(host: Object) -> Offered:
     """Return the Host as an offer."""
-    return Offered(name_of(host), hardware_kind(host), reserved_for(host), set_aside_for(host))
+    return Offered(name_of(host), hardware_kind(host), dirty_for(host), reserved_for(host))
 
 
 def hardware_kind(host: Object) -> str:
@@ -80,7 +80,7 @@ def plan(hosts: Iterable[Offered], namespaces: Mapping[str, str], limit: int | N
     kept = defaultdict[str, list[Offered]](list)
     known = list[Offered]()
     for host in hosts:
-        (known if host.set_aside is None else kept[host.set_aside]).append(host)
+        (known if host.reserved_for is None else kept[host.reserved_for]).append(host)
     points = {host.name: _point(host.name) for host in known} if limit is not None else {}
     result: dict[str, set[str]] = {host.name: set() for host in (*known, *(host for some in kept.values() for host in some))}
     for namespace, uid in namespaces.items():

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from apiserver.apis.host import reserved_for, set_aside_for, unavailable_reason
+from apiserver.apis.host import dirty_for, reserved_for, unavailable_reason
 from apiserver.apis.reservation import has_ended, has_started, is_expired, moment
 from apiserver.client.client import JSON_PATCH
 from apiserver.client.errors import ApiException
@@ -217,7 +217,7 @@ def _relevant(host: Object) -> tuple[object, ...]:
 
 def _is_free(host: Object) -> bool:
     """Return whether everybody may have the Host now."""
-    return unavailable_reason(host) is None and reserved_for(host) is None and set_aside_for(host) is None
+    return unavailable_reason(host) is None and dirty_for(host) is None and reserved_for(host) is None
 
 
 def seconds_until_change(reservations: list[Object], now: datetime) -> float:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from apiserver.apis.host import is_open_to, reserved_for, unavailable_reason
+from apiserver.apis.host import dirty_for, is_open_to, unavailable_reason
 from apiserver.client.objects import Object, deleting, name_of, namespace_of, uid_of
 from controllers.charges import PASSING
 from controllers.scheduler.fit import Candidate, Requirements, candidate, capacity, requirements_of, unsuitable_reason
@@ -76,7 +76,7 @@ def seen(host: Object, active: Container[str], leaving: Container[str] = ()) -> 
     status, claim = host.get("status") or {}, host["spec"].get("claimRef")
     if not status.get("report") or deleting(host):
         return None
-    reason, dirty = unavailable_reason(host), reserved_for(host)
+    reason, dirty = unavailable_reason(host), dirty_for(host)
     mark = host["spec"].get("reservedFor")
     if mark is not None and mark["uid"] not in active:
         mark = None

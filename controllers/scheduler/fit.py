@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from apiserver.apis.host import is_open_to, reserved_for, set_aside_for
+from apiserver.apis.host import dirty_for, is_open_to, reserved_for
 from apiserver.apis.quantity import GI, MI, parse_quantity
 from apiserver.client.objects import Object, matches, name_of
 from controllers.scheduler.placement import ANYWHERE, Rules
@@ -38,8 +38,8 @@ OWN = "are its own already"
 class Candidate:
     """Describes a free host by the properties that decide about its choice.
 
-    `ram` and `storage` are in bytes. For `dirty_for` and `set_aside`, see reserved_for and
-    set_aside_for."""
+    `ram` and `storage` are in bytes. `dirty_for` and `reserved_for` come from the functions of
+    those names in apiserver.apis.host."""
 
     name: str
     labels: dict[str, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Candidate:
     storage: int = 0
     nics: int = 0
     dirty_for: str | None = None
-    set_aside: str | None = None
+    reserved_for: str | None = None
     extras: float = 0.0
     """The amount of what its labels count (such as GPUs), kept for Workloads that request it."""
 
@@ -57,7 +57,7 @@ class Candidate:
     def shape(self) -> tuple[object, ...]:
         """Return the properties that decide about fit, except labels. Hosts of one shape are
         equivalent."""
-        return self.architecture, self.cpus, self.ram, self.storage, self.nics, self.dirty_for, self.set_aside, self.extras
+        return self.architecture, self.cpus, self.ram, self.storage, self.nics, self.dirty_for, self.reserved_for, self.extras
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,8 @@ def candidate(host: Object) -> Candidate:
         ram=int(hardware.get("ramMebibytes") or 0) * MI,
         storage=sum(int(disk.get("sizeBytes") or 0) for disk in hardware.get("storage") or ()),
         nics=len(hardware.get("nics") or ()),
-        dirty_for=reserved_for(host),
-        set_aside=set_aside_for(host),
+        dirty_for=dirty_for(host),
+        reserved_for=reserved_for(host),
         extras=sum(math.log2(1 + int(value)) for key, value in labels.items() if "/" in key and value.isdecimal()),
     )
 
@@ -143,7 +143,7 @@ def requirements_of(workload: Object, namespace_uid: str = "") -> Requirements:
 def unfit_reason(host: Candidate, want: Requirements) -> str | None:
     """Return the first reason why the host does not fit, as a phrase that many hosts share, or
     None."""
-    if not is_open_to(host.dirty_for, want.namespace_uid) or not is_open_to(host.set_aside, want.namespace_uid):
+    if not is_open_to(host.dirty_for, want.namespace_uid) or not is_open_to(host.reserved_for, want.namespace_uid):
         return NOT_OPEN
     if want.own and host.dirty_for is None:
         return "are new to the namespace"
@@ -244,7 +244,7 @@ def unfit_reasons(hosts: Iterable[Candidate], want: Requirements) -> Counter[str
 
 def is_kept(host: Candidate, want: Requirements) -> bool:
     """Return whether a Reservation keeps the host for the Workload's namespace."""
-    return host.set_aside is not None and host.set_aside == want.namespace_uid
+    return host.reserved_for is not None and host.reserved_for == want.namespace_uid
 
 
 def label_keys(want: Requirements) -> tuple[str, ...]:

@@ -108,8 +108,8 @@ class HostIndex:
         """Add a host. It replaces one of the same name."""
         self.remove(host.name)
         self._hosts[host.name] = host
-        if host.set_aside is not None:
-            self._kept[host.set_aside] += 1
+        if host.reserved_for is not None:
+            self._kept[host.reserved_for] += 1
         for bucket in self._buckets.values():
             bucket.add(host)
 
@@ -123,10 +123,10 @@ class HostIndex:
         return host
 
     def _uncount(self, host: Candidate) -> None:
-        if host.set_aside is not None:
-            self._kept[host.set_aside] -= 1
-            if not self._kept[host.set_aside]:
-                del self._kept[host.set_aside]
+        if host.reserved_for is not None:
+            self._kept[host.reserved_for] -= 1
+            if not self._kept[host.reserved_for]:
+                del self._kept[host.reserved_for]
 
     def best(self, want: Requirements) -> Candidate | None:
         """Return the host that fits best, or None."""

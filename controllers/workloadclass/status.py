@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-from apiserver.apis.host import set_aside_for, unavailable_reason
+from apiserver.apis.host import reserved_for, unavailable_reason
 from apiserver.client.objects import Object
 
 KEYS = ("total", "free", "claimed", "unavailable", "unhealthy", "dirty", "reserved")
@@ -45,6 +45,6 @@ def traits(host: Object | None) -> tuple[str, tuple[str, ...]]:
         "unavailable": not free and not claimed,
         "unhealthy": status.get("reason") in UNHEALTHY,
         "dirty": bool(status.get("dirtyFor")),
-        "reserved": free and set_aside_for(host) is not None,
+        "reserved": free and reserved_for(host) is not None,
     }
     return host["spec"]["className"], tuple(key for key in KEYS if found[key])

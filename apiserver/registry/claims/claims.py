@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from apiserver.apis.host import adopted_consumer, is_open_to, reserved_for, set_aside_for, uid_of_view, unavailable_reason
+from apiserver.apis.host import adopted_consumer, dirty_for, is_open_to, reserved_for, uid_of_view, unavailable_reason
 from apiserver.apis.hostconditions import HEALTHY
 from apiserver.apis.names import ADOPTS, GROUP, RELEASE_FINALIZER, VERSION
 from apiserver.apis.workload import HOST_CHOSEN, binding_state
@@ -234,9 +234,9 @@ def free_reason(host: dict[str, Any], namespace_uid: str) -> str | None:
     if (reason := unavailable_reason(host)) is not None:
         state = "claimed already" if reason == "Bound" else "not available at the moment"
         return f"the host is {state}; choose another one"
-    if not is_open_to(set_aside_for(host), namespace_uid):
-        return "the host is not available at the moment; choose another one"
     if not is_open_to(reserved_for(host), namespace_uid):
+        return "the host is not available at the moment; choose another one"
+    if not is_open_to(dirty_for(host), namespace_uid):
         return "the host has not been cleaned since its last use; choose another one"
     return None
 
@@ -271,7 +271,7 @@ def _exclusive_namespaces(host: dict[str, Any]) -> dict[str, str]:
 
     Only that namespace may see it."""
     status, aside = host.get("status") or {}, host["spec"].get("reservedFor")
-    held, reserved = status.get("held"), reserved_for(host)
+    held, reserved = status.get("held"), dirty_for(host)
     found = {aside["namespace"]: aside["namespaceUID"]} if aside else {}
     found |= {held["namespace"]: held.get("namespaceUID") or ""} if held else {}
     return found if reserved is None else {**found, status["dirtyFor"]: reserved}

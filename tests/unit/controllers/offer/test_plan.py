@@ -64,11 +64,15 @@ def test_offers_are_different_per_namespace_and_mostly_stay() -> None:
 
 def test_hosts_that_are_kept_for_a_namespace_are_shown_to_it_alone_and_beyond_the_limit() -> None:
     hosts = [Offered(f"h{number}", "same") for number in range(3)]
-    hosts += [Offered("kept", "same", set_aside="1"), Offered("also", "same", set_aside="1"), Offered("gone", "same", set_aside="3")]
+    hosts += [
+        Offered("kept", "same", reserved_for="1"),
+        Offered("also", "same", reserved_for="1"),
+        Offered("gone", "same", reserved_for="3"),
+    ]
     planned = plan(hosts, {"n1": "1", "n2": "2"}, 1)
     assert (planned["kept"], planned["also"], planned["gone"]) == (["n1"], ["n1"], [])
     assert [sum(name in seen for seen in planned.values()) for name in ("n1", "n2")] == [3, 1]
-    assert plan([Offered("dirty", "same", dirty_for="2", set_aside="1")], {"n1": "1", "n2": "2"}, None) == {"dirty": []}
+    assert plan([Offered("dirty", "same", dirty_for="2", reserved_for="1")], {"n1": "1", "n2": "2"}, None) == {"dirty": []}
 
 
 def test_a_mark_changes_the_offers_of_a_host() -> None:

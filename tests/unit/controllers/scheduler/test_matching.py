@@ -145,6 +145,6 @@ def test_a_batch_of_too_many_kinds_is_refused() -> None:
 
 
 def test_a_batch_takes_what_is_kept_for_its_namespace_first() -> None:
-    fleet = [Candidate("small", cpus=8), Candidate("kept", cpus=64, set_aside="own"), Candidate("others", cpus=8, set_aside="other")]
+    fleet = [Candidate("small", cpus=8), Candidate("kept", cpus=64, reserved_for="own"), Candidate("others", cpus=8, reserved_for="other")]
     assert plan(fleet, keyed([PLAIN])).hosts == {"w0": "kept"}
     assert sorted(plan(fleet, keyed([PLAIN, PLAIN, PLAIN])).hosts.values()) == ["kept", "small"]
