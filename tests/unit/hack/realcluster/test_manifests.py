@@ -101,6 +101,8 @@ def test_tenants_reach_no_hosts_and_no_subresource_but_to_read() -> None:
     for obj in BASE + TENANT:
         for rule in obj.get("rules", []):
             assert not {"hosts", "usagerecords"} & set(rule["resources"])
+            if "reservations" in rule["resources"]:
+                assert set(rule["verbs"]) == {"get", "list", "watch"}
             if any("/" in resource for resource in rule["resources"]):
                 scales = rule["resources"] == ["workloadsets/scale"]
                 assert set(rule["verbs"]) <= ({"get", "update", "patch"} if scales else {"get", "list", "watch"})
