@@ -166,6 +166,10 @@ class _Server:
                 gateway=self._gateway_port(),
             )
         )
+        for name, report in self._admission.advice.items():
+            app.health.advise(name, report)
+        text = "Whether changes of the cluster's admission policies are seen (1), or the last known ones stay enforced (0)."
+        app.metrics.gauge("metal3_workloads_admission_policies_followed", text, self._admission.followed)
         async with app:
             tune_garbage_collector()
             if self._arguments.port_file is not None:

@@ -3,7 +3,7 @@ quotas."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from prometheus_client.registry import Collector
 
@@ -94,6 +94,16 @@ class ManagementAdmission:
         Later failures do not make them fail: the known state stays in use."""
         policies = {one.plural: one.ready for one in (self._mutating, self._validating)}
         return {**{name: _check(name, informer) for name, informer in self._informers.items()}, **policies}
+
+    @property
+    def advice(self) -> dict[str, Callable[[], str]]:
+        """Return reports of what is not followed any more, by name."""
+        return {f"{one.plural}-followed": one.report for one in (self._mutating, self._validating)}
+
+    def followed(self) -> Iterator[tuple[dict[str, str], float]]:
+        """Yield whether changes of each kind of policies are seen."""
+        for one in (self._mutating, self._validating):
+            yield {"resource": one.plural}, float(not one.report())
 
     async def close(self) -> None:
         """Cancel the running calls."""

@@ -63,6 +63,12 @@ class FollowedPolicies:
         if not self.policies.known:
             raise RuntimeError(f"{self.plural} were not listed yet{f': {self.last_error}' if self.last_error else ''}")
 
+    def report(self) -> str:
+        """Return why changes of the policies are not seen, or ""."""
+        if not self.policies.known or self.last_error is None:
+            return ""
+        return f"changes of {self.plural} are not seen, and the last known ones stay enforced: {self.last_error}"
+
     async def _served(self) -> str:
         """Return the first version that the cluster serves, "" if there is none."""
         for version in self._versions:

@@ -34,6 +34,7 @@ class Cluster:
     def __init__(self, served: dict[str, list[dict[str, Any]]], **objects: list[dict[str, Any]]) -> None:
         self.served, self.objects, self.errors = served, objects, dict[str, ApiException]()
         self.opened: list[str] = []
+        self.gone = asyncio.Event()
 
     async def request(self, method: str, path: str) -> dict[str, Any]:
         """Answer discovery."""
@@ -51,8 +52,9 @@ class Cluster:
         return self.objects.get(resource.plural, []), "1"
 
     async def watch(self, resource: Resource, namespace: str, **options: Any) -> AsyncIterator[dict[str, Any]]:
-        """Watch without events."""
-        await asyncio.Event().wait()
+        """Watch without events, until the resource is gone."""
+        await self.gone.wait()
+        raise ApiException(404, "NotFound", "the server could not find the requested resource")
         yield {}
 
 
@@ -87,6 +89,24 @@ async def test_policies_are_known_once_both_lists_are_there() -> None:
     await followed.ready()
     task.cancel()
     assert [(hook.policy.name, len(hook.bindings)) for hook in followed.policies.hooks] == [("p", 1)]
+
+
+async def test_a_version_that_is_served_no_more_is_told_and_its_last_policies_stay() -> None:
+    bindings = f"{PLURAL.removesuffix('ies')}ybindings"
+    cluster = Cluster({GROUP: served(PLURAL)}, **{PLURAL: [numbered(policy("true"))], bindings: [numbered(binding())]})
+    followed = FollowedPolicies(cluster, VALIDATING, PLURAL, ("v1",))  # type: ignore[arg-type] # Cluster has what is used of the client
+    assert followed.report() == "", "the check of readiness says what is not listed yet"
+    task = asyncio.create_task(followed.run())
+    await known(followed)
+    assert followed.report() == ""
+    cluster.gone.set()
+    async with asyncio.timeout(SECONDS):
+        while not followed.report():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0)
+    task.cancel()
+    assert "the last known ones stay enforced: 404 NotFound" in followed.report()
+    await followed.ready()
+    assert len(followed.policies.hooks) == 1
 
 
 async def test_a_cluster_without_policies_has_none(caplog: pytest.LogCaptureFixture) -> None:
