@@ -342,6 +342,7 @@ SERVER = {
         "apiserver_validating_admission_policy_check_total",
         "apiserver_mutating_admission_policy_check_total",
         "apiserver_admission_match_condition_evaluation_errors_total",
+        "metal3_workloads_admission_policies_followed",
     },
     "certificates": {
         "apiserver_client_certificate_expiration_seconds_bucket",
