@@ -162,6 +162,7 @@ class WorkloadController:
             self._left.pop(key, None)
             self._failing.pop(key, None)
             self._kept.pop(key, None)
+            self._leases.forget(key)
             return None
         host = claimed_host(self._cluster, workload)
         if host is not None and not host_of(workload):

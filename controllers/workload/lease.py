@@ -68,26 +68,39 @@ class Leases:
 
     def __init__(self, clock: SteadyClock | None = None) -> None:
         self._clock = clock or SteadyClock()
+        self._declared: dict[str, str] = {}
+        """The uids, by key, of Workloads of which this process has said that their lease has
+        expired."""
 
     async def reconcile(self, cluster: Cluster, workload: Object) -> Result | None:
         """Warn about the end of a Workload's lease, or end it. Return when to reconcile again."""
         now = self._clock.now()
         class_ = cluster.classes.store.get(host_of(workload).get("class", ""))
-        conditions, wait = said(workload, warning_of(class_), now)
-        if conditions is not None:
+        key, uid = key_of(workload), uid_of(workload)
+        if not _is_declared(workload):
+            self.forget(key)
+        conditions, wait = said(workload, warning_of(class_), now, ours=self._declared.get(key) == uid)
+        if conditions is None and wait == 0:
+            await _end(cluster, workload)  # the deletion was refused before
+        elif conditions is not None:
             try:
                 written = await cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": conditions})
             except ApiException as error:
                 if not error.invalid:
                     raise
-                log.warning("workload %s: its lease is not over by the server's clock: %s", key_of(workload), error)
+                log.warning("workload %s: its lease is not over by the server's clock: %s", key, error)
                 return Result(requeue_after=AGAIN)
-            if _declared(written):
+            if _is_declared(written):
+                self._declared[key] = uid
                 await _end(cluster, written)
             elif wait == 0:
                 return Result(requeue_after=ASKED)
             _tell(cluster, workload, conditions)
         return Result(requeue_after=wait or AGAIN) if wait is not None else None
+
+    def forget(self, key: str) -> None:
+        """Forget a Workload that is gone, or whose lease is not over any more."""
+        self._declared.pop(key, None)
 
 
 def sooner(first: Result | None, second: Result | None) -> Result | None:
@@ -104,13 +117,13 @@ def warning_of(class_: Object | None) -> int:
     return int(rules.get("warningSeconds", WARNING))
 
 
-def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | None, float | None]:
+def said(workload: Object, warning: int, now: float, *, ours: bool = False) -> tuple[list[Object] | None, float | None]:
     """Return the Workload's conditions if its lease changes them, and the seconds until the next
     step.
 
     The seconds are 0 when the lease is over, and None without a lease. A condition LeaseExpired
-    that is there already is taken back: the deletion then failed, or a backup from that moment was
-    restored. So the server decides again before each deletion."""
+    that is there already, and not by this process (`ours`), is taken back: a backup from that
+    moment may have been restored. So the server decides again before the deletion."""
     status = workload.get("status") or {}
     before, lease = status.get("conditions") or [], status.get("lease")
     wanted: list[Object] = []
@@ -121,7 +134,7 @@ def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | Non
         wait = max(0.0, (end if now >= warned else warned) - now)
         if now >= warned:
             wanted.append(condition(EXPIRING, True, "LeaseEnds", _ends(lease), generation=workload["metadata"].get("generation")))
-        if now >= end and not _declared(workload):
+        if now >= end and (ours or not _is_declared(workload)):
             wanted.append(condition(EXPIRED, True, "LeaseEnded", f"its lease ended at {lease['expirationTimestamp']}: it is deleted"))
     types = {item["type"] for item in wanted}
     conditions = [
@@ -130,7 +143,7 @@ def said(workload: Object, warning: int, now: float) -> tuple[list[Object] | Non
     return (conditions if conditions != before else None), wait
 
 
-def _declared(workload: Object) -> bool:
+def _is_declared(workload: Object) -> bool:
     """Return whether the Workload has the condition LeaseExpired."""
     return find_condition((workload.get("status") or {}).get("conditions"), EXPIRED) is not None
 

@@ -135,6 +135,7 @@ def test_that_a_lease_has_expired_is_taken_back_until_the_server_says_it_again()
     taken_back, wait = said(workload(declared), 600, START + 7300)
     assert (types(taken_back), wait) == (["Ready", "LeaseExpiring"], 0.0)
     assert types(said(workload(taken_back), 600, START + 7301)[0])[-1] == "LeaseExpired"
+    assert said(workload(declared), 600, START + 7300, ours=True) == (None, 0.0), "a refused deletion is tried again"
 
 
 def test_a_lease_that_got_more_time_says_why() -> None:
