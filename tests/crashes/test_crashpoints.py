@@ -31,11 +31,13 @@ def at_rest() -> Snapshot:
             await stack.settled()
             return stack.snapshot()
 
-    return run(main)
+    return run(main, seed=2)
 
 
 def prepared(flow: Flow) -> Snapshot:
-    """Bring the stack to the point where the flow begins."""
+    """Bring the stack to the point where the flow begins.
+
+    Its chance is another one than that of the flow: objects of both would share uids."""
     rest = at_rest()
 
     async def main() -> Snapshot:
@@ -45,7 +47,7 @@ def prepared(flow: Flow) -> Snapshot:
             await stack.settled()
             return stack.snapshot()
 
-    return run(main)
+    return run(main, seed=1)
 
 
 async def live(flow: Flow, snapshot: Snapshot, die_at: int, answered: bool) -> list[str]:

@@ -189,7 +189,7 @@ def after_a_snapshot(wall: Wall, later: Callable[[Stack], Coroutine[Any, Any, No
             await stack.settled()
             assert_sound(stack)
 
-    snapshot = run(before)
+    snapshot = run(before, seed=1)
     wall.server = wall.controllers = HOUR
     run(after)
 
