@@ -75,9 +75,11 @@ async def test_a_charge_ends_whatever_else_is_written_meanwhile(clusters: TwoClu
                 clusters.management.fail = lambda verb, path: None
                 clusters.management.edit(HOSTS, name, {"metadata": {"annotations": {"owner": "was-here"}}})
 
+        # A report that the host is available would end the charge by itself.
+        clusters.hardware.edit(BMH, "h1", {"metadata": {"annotations": {"baremetalhost.metal3.io/paused": ""}}}, "metal3")
+        await eventually(lambda: not clusters.management.get(HOSTS, name)["status"]["available"])
         clusters.management.fail = somebody_writes
         clusters.management.edit(HOSTS, name, {"spec": {"chargedTo": charge}})
-        clusters.hardware.edit(BMH, "h1", {"metadata": {"annotations": {"baremetalhost.metal3.io/paused": ""}}}, "metal3")
         await eventually(lambda: "chargedTo" not in clusters.management.get(HOSTS, name)["spec"])
         assert clusters.management.get(HOSTS, name)["metadata"]["annotations"] == {"owner": "was-here"}
         assert not clusters.management.conflicts
