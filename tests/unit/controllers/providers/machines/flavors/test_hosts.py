@@ -130,7 +130,7 @@ def test_identities_stay() -> None:
 
 def test_a_free_host_fits_what_its_flavor_promises() -> None:
     [host] = synthetic_hosts("c", [flavor(capacity=1, labels={"kind": "vm"})], []).values()
-    found = candidate({"metadata": {"name": "h"}, "status": {"report": host.report}})
+    found = candidate({"metadata": {"name": "h"}, "spec": {}, "status": {"report": host.report}})
 
     def fits(**spec: Any) -> bool:
         wanted = workload("w", **spec)
