@@ -100,6 +100,7 @@ class FakeApi:
         finally:
             self.cut_watches()
             await server.close()
+            await _closed(int(server.port or 0))
 
     # Operations of tests
 
@@ -318,6 +319,24 @@ class FakeApi:
             return self._store(address, {**current, "metadata": metadata})
         self._remove(address)
         return {"kind": "Status", "status": "Success"}
+
+
+async def _closed(port: int) -> None:
+    """Wait a while until the sockets of all connections to the port are closed.
+
+    A connection may be in the middle of its handshake when its server ends. If the loop ends first,
+    the garbage collector finds an open transport in a later test, and fails that one."""
+    loop = asyncio.get_running_loop()
+    transports, deadline = getattr(loop, "_transports", {}), loop.time() + 5
+    while any(_is_open(one, port) for one in list(transports.values())):
+        if loop.time() > deadline:
+            return
+        await asyncio.sleep(0.01)
+
+
+def _is_open(transport: asyncio.BaseTransport, port: int) -> bool:
+    socket, ends = transport.get_extra_info("socket"), (transport.get_extra_info(end) for end in ("sockname", "peername"))
+    return socket is not None and socket.fileno() != -1 and any(isinstance(end, tuple) and end[1] == port for end in ends)
 
 
 def _counted(request: web.Request) -> str:
