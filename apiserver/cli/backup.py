@@ -82,7 +82,7 @@ def _back_up_database(arguments: argparse.Namespace) -> Made:
     path = sqlite_path(arguments.storage)
     if arguments.directory is None:
         return _of_database(arguments.file, backup(path, arguments.file, without=(AUTHORITY_KEY,)))
-    done = rotate(path, arguments.directory, **_limits(arguments), without=(AUTHORITY_KEY,))
+    done = rotate(path, arguments.directory, **_limits(arguments), without=(AUTHORITY_KEY,), servers=OWN)
     _tell_if_cramped(arguments, done, DATABASE)
     return _of_database(done.file, done.contents, done.deleted)
 

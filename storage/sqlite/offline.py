@@ -50,13 +50,14 @@ class Restored:
     replaced: Path | None
 
 
-def backup(path: Path, target: Path, *, without: Collection[str] = (), allow_empty: bool = True) -> Contents:
+def backup(path: Path, target: Path, *, without: Collection[str] = (), servers: str = "", allow_empty: bool = True) -> Contents:
     """Copy the state and history of a database at one moment to a new file with mode 0600.
 
     A server may be using the database. On a read-only volume, a server must be using it. The copy
     contains nothing that was deleted, and no value, past or present, of the keys `without`. On
     return, the copy is checked and durable. Raises Corrupt, or Unavailable if `path` is missing,
-    `target` exists, or no key is left without `allow_empty`."""
+    `target` exists, or the copy has no objects and `allow_empty` is false. Keys that begin with
+    `servers` are no objects (see has_objects)."""
     whole, draft = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("whole", "draft"))
     with _errors(path, target):
         if target.exists():
@@ -70,7 +71,8 @@ def backup(path: Path, target: Path, *, without: Collection[str] = (), allow_emp
                 _write_out(copied, draft)
             with closing(connect(draft)) as written:
                 contents = _examine(written, path)
-            if not contents.keys and not allow_empty:
+                empty = not _has_objects(written, servers)
+            if empty and not allow_empty:
                 raise Unavailable(
                     f"{path} has no objects, but its newest backup has some: all backups stay as they are. If the objects were lost, "
                     "restore that backup; if they were deleted on purpose, name an empty folder for new backups"
@@ -175,10 +177,19 @@ def discard_replaced(path: Path) -> list[Path]:
     return found
 
 
-def examine(file: Path) -> Contents:
-    """Return the content of a backup after a complete check. Raises Corrupt or Unavailable."""
+def has_objects(file: Path, servers: str = "") -> bool:
+    """Return whether a database has keys of objects, after a complete check.
+
+    Servers store keys of their own that begin with `servers` as soon as they start; "" if there are
+    none. Raises Corrupt or Unavailable."""
     with _errors(file, file), closing(_open_existing(file, "ro")) as connection:
-        return _examine(connection, file)
+        _examine(connection, file)
+        return _has_objects(connection, servers)
+
+
+def _has_objects(connection: sqlite3.Connection, servers: str) -> bool:
+    query = "SELECT EXISTS (SELECT 1 FROM live WHERE ?1 = '' OR substr(key, 1, length(?1)) <> ?1)"
+    return bool(connection.execute(query, (servers,)).fetchone()[0])
 
 
 def raise_revision(path: Path, revision: int) -> None:

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 from storage.base import Corrupt, Unavailable
 from storage.sqlite.lock import FileLock
-from storage.sqlite.offline import Contents, backup, examine
+from storage.sqlite.offline import Contents, backup, has_objects
 
 PREFIX = "metal3-workloads-"
 DATABASE, SNAPSHOT = ".db", ".snapshot"
@@ -59,14 +59,17 @@ def newest(directory: Path) -> Path:
     return found[-1]
 
 
-def rotate(path: Path, directory: Path, *, keep: int, now: datetime, without: Collection[str] = (), most: int = 0) -> Rotated[Contents]:
+def rotate(
+    path: Path, directory: Path, *, keep: int, now: datetime, without: Collection[str] = (), servers: str = "", most: int = 0
+) -> Rotated[Contents]:
     """Add a backup of a database to a directory. See `rotated`.
 
-    Raises Unavailable if the database has no keys although the newest backup has some, so that a
-    database that was lost replaces no backup."""
+    Raises Unavailable if the database has no objects although the newest backup has some, so that a
+    database that was lost replaces no backup. Keys that begin with `servers` are no objects."""
 
     def write(target: Path, newest_one: Path | None) -> Contents:
-        return backup(path, target, without=without, allow_empty=newest_one is None or not _has_keys(newest_one))
+        allow_empty = newest_one is None or not _may_have_objects(newest_one, servers)
+        return backup(path, target, without=without, servers=servers, allow_empty=allow_empty)
 
     return rotated(directory, DATABASE, write, need=_needed(path), keep=keep, now=now, most=most)
 
@@ -168,9 +171,10 @@ def _time(path: Path) -> datetime | None:
         return None
 
 
-def _has_keys(file: Path) -> bool:
+def _may_have_objects(file: Path, servers: str) -> bool:
+    """Return whether a backup has objects, or is damaged, so that nothing is known of it."""
     try:
-        return examine(file).keys > 0
+        return has_objects(file, servers)
     except Corrupt:
         return True
 

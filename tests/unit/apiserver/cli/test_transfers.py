@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apiserver.cli.main import main
+from apiserver.registry.claims.heartbeat import KEY as HEARTBEAT
 from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import Put
 from storage.sqlite import SQLiteStore
@@ -83,6 +84,23 @@ def test_a_folder_of_backups_and_the_newest_of_them_back(tmp_path: Path, capsys:
     assert [*items(path)] == ["/a", "/b", "/c"]
     assert main(["restore", str(oldest), "--storage", url(path), "--force"]) == 0
     assert [*items(path)] == ["/a", "/b"]
+
+
+def test_a_store_in_which_only_a_server_has_written_takes_no_backups_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, folder = tmp_path / "db", tmp_path / "backups"
+    folder.mkdir()
+    backup = ["backup", "--storage", url(path), "--directory", str(folder), "--keep", "1"]
+    fill(path, AUTHORITY_KEY, HEARTBEAT)
+    assert main(backup) == 0
+    fill(path, "/a")
+    assert main(backup) == 0
+    (kept,) = folder.glob("*.db")
+    path.unlink()
+    fill(path, AUTHORITY_KEY, HEARTBEAT)
+    capsys.readouterr()
+    assert main(backup) == 1
+    assert "has no objects" in capsys.readouterr().err
+    assert [*folder.glob("*.db")] == [kept]
 
 
 def test_a_folder_with_room_for_fewer_backups_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

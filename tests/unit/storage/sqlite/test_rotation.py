@@ -11,7 +11,7 @@ import pytest
 from storage.base import Corrupt, Delete, Put, Unavailable
 from storage.sqlite import SQLiteStore
 from storage.sqlite.lock import FileLock
-from storage.sqlite.offline import Contents, examine
+from storage.sqlite.offline import Contents, has_objects
 from storage.sqlite.rotation import backups, displaced, name_at, newest, rotate, surplus
 from storage.testing.harness import opened, put
 
@@ -109,7 +109,8 @@ async def test_the_newest_are_kept(tmp_path: Path, folder: Path) -> None:
         for number in range(4):
             revision = await put(store, f"/{number}")
             done = rotate(tmp_path / "db", folder, keep=2, now=NOW + timedelta(hours=number))
-            assert done.contents == examine(done.file) == Contents(number + 1, revision)
+            assert done.contents == Contents(number + 1, revision)
+            assert has_objects(done.file)
             assert done.deleted == made[-2:-1]
             made.append(done.file)
     assert backups(folder) == made[-2:]
