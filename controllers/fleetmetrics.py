@@ -39,8 +39,6 @@ MEMBER_STATES = ("available", "unavailable")
 LEASE_STATES = ("running", "ending", "ended")
 PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0, 14400.0)
-"""The answers for a kind that the account may not read, or that a server of an earlier version
-lacks."""
 UNSCHEDULED = "Unscheduled"
 """The reason of a Workload that the scheduler has not looked at yet."""
 REASONS = 32
@@ -230,8 +228,8 @@ def _is_followed(informer: Informer) -> bool:
 def state_of(host: Object) -> str:
     """Return one of STATES.
 
-    Free hosts that only one namespace may have are dirty, or reserved. The claim of an abandoned host has no
-    Workload any more. An orphaned host names a Workload, and has no claim."""
+    Free hosts that only one namespace may have are dirty, or reserved. The claim of an abandoned
+    host has no Workload any more. An orphaned host names a Workload, and has no claim."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
         return "claimed" if find_condition(status.get("conditions"), ABANDONED) is None else "abandoned"

@@ -40,7 +40,7 @@ class Lifecycle:
     """The seconds from the creation of a Workload until it is Running, alone and beside the greedy
     tenant.
 
-        `answers`: the numbers of the greedy tenant's answers, by status."""
+    `answers`: the numbers of the greedy tenant's answers, by status."""
 
     idle: list[float]
     beside: list[float]

@@ -93,7 +93,8 @@ def test_hosts_return_at_the_end_and_a_workload_keeps_its_machine(tenants: Runni
         eventually(lambda: ready(tenants) == "Fulfilled")
         tenants.kubectl("b", "create", "-f", "-", stdin=workload("stays", image=None))
         eventually(lambda: status(tenants).get("used") == 1)
-        end = reservation(HOSTS, seconds=5)["spec"]["endTime"]
+        # The end has to be later than the write, which takes seconds on a busy machine.
+        end = reservation(HOSTS, seconds=15)["spec"]["endTime"]
         patch = {"spec": {"endTime": end}}
         tenants.kubectl(ADMIN, "patch", RESERVATIONS, "launch", "-n", "b", "--type=merge", "-p", orjson.dumps(patch).decode())
         eventually(lambda: ready(tenants) == "Expired" and not kept(tenants))

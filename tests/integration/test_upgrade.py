@@ -173,8 +173,7 @@ def test_an_upgrade_and_a_downgrade_change_no_machine(fleet: Fleet) -> None:
     newer = fleet.host_of("newer")
 
     fleet.run_older()
-    # The older version changes no metadata of a Host that this version bound, whose claimRef it
-    # does
+    # The older version changes no metadata of a Host that this version bound, whose claimRef it does
     # not know in full. This version keeps what it does not know.
     fleet.read_and_write("downgraded", [kind for kind in KINDS if kind != "hosts"])
     fleet.create("older")
