@@ -12,11 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from apiserver.apis.usagerecord import AMOUNTS, HOLDER
 from apiserver.client.clock import seconds_of, timestamp
 from apiserver.client.objects import Object, name_of
-
-HOLDER = ("namespace", "namespaceUID", "className", "size")
-AMOUNTS = ("allocatedSeconds", "poweredOnSeconds")
 
 Key = tuple[str, str, str, str]
 

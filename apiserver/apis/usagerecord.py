@@ -11,6 +11,11 @@ from pydantic import Field
 from apiserver.apis.base import Model, Timestamp
 from apiserver.apis.meta import ObjectMeta
 
+HOLDER = ("namespace", "namespaceUID", "className", "size")
+"""The fields of a Holder."""
+AMOUNTS = ("allocatedSeconds", "poweredOnSeconds")
+"""The fields of an Interval that sums add up."""
+
 
 class Holder(Model):
     """A namespace that had the host, and the class and the size of the host at that time."""

@@ -19,6 +19,7 @@ import orjson
 
 from apiserver.apis.quantity import MI, human
 from apiserver.apis.uid import new_uid
+from apiserver.apis.usagerecord import AMOUNTS, HOLDER
 from apiserver.client.clock import seconds_of, timestamp
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import lookup
@@ -27,7 +28,6 @@ from storage.base import Operation
 BYTES = 64 * 1024
 """The largest size in bytes of a record's intervals. A commit to etcd has room for them beside the
 largest Host, Workload and view."""
-HOLDER = ("namespace", "namespaceUID", "className", "size")
 DAY = 86400
 
 Spec = dict[str, Any]
@@ -162,7 +162,7 @@ def _summed(intervals: list[dict[str, Any]], same: Callable[[dict[str, Any]], tu
 
 def _sum(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     holder = {field: one[field] for field in HOLDER if field in one and one[field] == other.get(field)}
-    total = {field: one[field] + other[field] for field in ("allocatedSeconds", "poweredOnSeconds")}
+    total = {field: one[field] + other[field] for field in AMOUNTS}
     return {"namespace": "", **holder, "from": min(one["from"], other["from"]), "to": max(one["to"], other["to"]), **total}
 
 
