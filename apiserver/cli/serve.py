@@ -179,9 +179,8 @@ class _Server:
             await asyncio.Event().wait()
 
     def _background(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        tasks = {**self.delegation.background, **self._admission.background, "serving certificate": self._follow_certificate}
-        tasks["heartbeat"] = self._catalog.workloads.heartbeat.run
-        tasks["records of use"] = self._catalog.usage.keep
+        tasks = {**self.delegation.background, **self._admission.background, **self._catalog.background}
+        tasks["serving certificate"] = self._follow_certificate
         if self._gateway is not None:
             tasks["gateway's certificate"] = self._follow_gateway_certificate
         if self._arguments.tls_cert_file is None:

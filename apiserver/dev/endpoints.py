@@ -53,7 +53,7 @@ def management_endpoint(storage: Path | Store, authority: Authority, port: int) 
     cache, core, admission, namespaces = _base(storage if isinstance(storage, Store) else SQLiteStore(storage))
     catalog = management_catalog(cache, admission=admission, namespaces=namespaces)
     collector = GarbageCollector(cache, catalog.sets, catalog.workloads)
-    background = {"garbage": collector.run, "heartbeat": catalog.workloads.heartbeat.run, "records of use": catalog.usage.keep}
+    background = {"garbage": collector.run, **catalog.background}
     return _endpoint(cache, core, catalog.registries, authority, management_policy(), port, background)
 
 

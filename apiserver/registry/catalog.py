@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from apiserver.apis import metal3
@@ -40,6 +41,11 @@ class Catalog:
         """Return all registries in the order of discovery."""
         own = (self.workloads, self.classes, self.hosts, self.sets, self.usage, self.reservations)
         return (*own, self.views, self.hardware)
+
+    @property
+    def background(self) -> Mapping[str, Callable[[], Awaitable[None]]]:
+        """Return the tasks that every server runs for its objects, by name."""
+        return {"heartbeat": self.workloads.heartbeat.run, "records of use": self.usage.keep}
 
 
 def management_catalog(
