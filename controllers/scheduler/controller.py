@@ -60,7 +60,7 @@ class Unbindable(Exception):
 
 class BindingForbidden(Unbindable):
     """Reports that the API server forbids the binding for another reason than a quota, such as an
-    admission policy."""
+    admission policy, whose refusals are 403 or 422."""
 
 
 class QuotaExceeded(Unbindable):
@@ -475,7 +475,7 @@ class Scheduler:
                 if await self._settled(workload):
                     self._free.forget(host)
                     return True
-                if error.status == 403:
+                if error.forbidden or error.invalid:
                     self._free.forget(host)
                     raise BindingForbidden("BindingForbidden", _FORBIDDEN) from None
                 if (found := self._cluster.hosts.store.get(host)) is not None:

@@ -70,7 +70,11 @@ async def test_a_host_that_a_quota_refuses_to_one_namespace_is_found_by_another(
         await asyncio.wait_for(bound.wait(), 60)
 
 
-async def test_a_workload_whose_binding_a_policy_forbids_keeps_no_hosts_from_others(api: FakeApi, client: Client) -> None:
+@pytest.mark.parametrize(("code", "reason"), [(403, "Forbidden"), (422, "Invalid")])
+async def test_a_workload_whose_binding_a_policy_forbids_keeps_no_hosts_from_others(
+    api: FakeApi, client: Client, code: int, reason: str
+) -> None:
+    """A ValidatingAdmissionPolicy without a reason of its own refuses with 422."""
     tried, bound = Counter[str](), asyncio.Event()
 
     async def policy(api: FakeApi, request: Any, address: Any, body: Any) -> Any:
@@ -78,7 +82,7 @@ async def test_a_workload_whose_binding_a_policy_forbids_keeps_no_hosts_from_oth
             bound.set()
             return {}
         tried[body["target"]["name"]] += 1
-        raise Failure(403, "Forbidden", "ValidatingAdmissionPolicy 'x' denied request: not on a Sunday")
+        raise Failure(code, reason, "ValidatingAdmissionPolicy 'x' denied request: not on a Sunday")
 
     async with scheduling(api, client, policy) as scheduler:
         for number in range(3):
