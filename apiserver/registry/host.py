@@ -79,6 +79,7 @@ HOSTS = Resource(
         ".chargedUID": "spec.chargedTo.uid",
         ".cpu": "status.report.status.hardware.cpu.count",
         ".ram": "status.report.status.hardware.ramMebibytes",
+        ".poweredOn": "status.report.status.poweredOn",
     },
     subresources={"status": READ_WRITE, "offers": frozenset({"update"})},
 )

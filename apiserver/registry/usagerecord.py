@@ -39,7 +39,7 @@ USAGERECORDS = Resource(
         Column("Since", "spec.current.since", type="date", description="Since when tenant, class, size and power are as stated"),
         AGE,
     ),
-    indexed={".namespace": "spec.current.namespace"},
+    indexed={".namespace": "spec.current.namespace", ".poweredOn": "spec.current.poweredOn"},
     verbs=READING,
 )
 
@@ -75,10 +75,9 @@ class UsageRecordRegistry(Registry):
 
     def _missing(self) -> Iterator[list[Operation]]:
         for host in list(self._hosts.collection.range()):
-            holder = host.fields[".claimNamespace"] or host.fields[".chargedTo"]
             known = self.find("", host.name)
-            recorded = known.fields[".namespace"] if known is not None else ""
-            if recorded != holder and (made := metering.operations(self, host.object(), begins=True)):
+            recorded = (known.fields[".namespace"], known.fields[".poweredOn"]) if known is not None else ("", "")
+            if recorded != _present(host) and (made := metering.operations(self, host.object(), begins=True, missed=True)):
                 yield [*made, Check(host.key, host.revision)]
         yield from self._without_hosts(list(self.collection.range()))
 
@@ -92,3 +91,9 @@ class UsageRecordRegistry(Registry):
                 yield [self.put(entry, {**record, "spec": metering.released(record["spec"], int(time.time()))})]
             elif end + KEPT < time.time():
                 yield [Delete(entry.key, entry.revision)]
+
+
+def _present(host: Entry) -> tuple[str, str]:
+    """Return the values of `.namespace` and `.poweredOn` in the record of this Host."""
+    holder = host.fields[".claimNamespace"] or host.fields[".chargedTo"]
+    return holder, str(host.fields[".poweredOn"] == "True") if holder else ""

@@ -33,11 +33,12 @@ DAY = 86400
 Spec = dict[str, Any]
 
 
-def operations(records: Registry, host: Mapping[str, Any], *, begins: bool = False) -> list[Operation]:
+def operations(records: Registry, host: Mapping[str, Any], *, begins: bool = False, missed: bool = False) -> list[Operation]:
     """Return the operations that update the record in the commit that stores `host`, possibly none.
 
     A missing record is created only if the write `begins` a claim: a full store accepts no new key,
-    and a release must not need one."""
+    and a release must not need one. `missed`: a server of an earlier version has changed the Host
+    without its record."""
     name, second = host["metadata"]["name"], int(time.time())
     entry = records.find("", name)
     if entry is None:
@@ -47,7 +48,7 @@ def operations(records: Registry, host: Mapping[str, Any], *, begins: bool = Fal
         kind = {"apiVersion": records.resource.api_version, "kind": records.resource.kind}
         return [records.put(None, {**kind, "metadata": metadata, "spec": followed(None, host, second)})]
     record = entry.object()
-    spec = followed(record["spec"], host, second)
+    spec = followed(caught_up(record["spec"], host, second) if missed else record["spec"], host, second)
     return [] if spec is record["spec"] else [records.put(entry, {**record, "spec": spec})]
 
 
@@ -91,6 +92,23 @@ def followed(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
     return _without_empty({"host": host["spec"]["source"]["name"], "current": present, "intervals": intervals})
 
 
+def caught_up(spec: Spec, host: Mapping[str, Any], now: int) -> Spec:
+    """Return the record's spec with the claims that a server of an earlier version did not record.
+
+    That server ended the claim that the record shows as present. The history of claims has its end,
+    and the later claims."""
+    current = spec.get("current")
+    if current is not None:
+        since, same = seconds_of(current["since"]), _same_namespace(current)
+        ends = [seconds_of(claim["releasedAt"]) for claim in _history(host) if "releasedAt" in claim and _same_namespace(claim) == same]
+        end = min((end for end in ends if end >= since), default=None)
+        if end is None:
+            return spec
+        spec = followed(spec, without_holder(host), min(end, now))
+    missed = _intervals(host, _last(spec), now)
+    return {**spec, "intervals": bounded([*(spec.get("intervals") or ()), *missed])} if missed else spec
+
+
 def without_holder(host: Mapping[str, Any]) -> dict[str, Any]:
     """Return the Host without the fields that say which namespace has it."""
     return {**host, "spec": {field: value for field, value in host["spec"].items() if field not in ("claimRef", "chargedTo")}}
@@ -121,20 +139,30 @@ def bounded(intervals: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _begun(host: Mapping[str, Any], now: int) -> Spec:
-    """Return the spec of a new record, computed from the history of claims in the Host's status.
+    """Return the spec of a new record, computed from the history of claims in the Host's status."""
+    return _without_empty({"host": host["spec"]["source"]["name"], "intervals": bounded(_intervals(host, 0, now))})
+
+
+def _history(host: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [claim for claim in (host.get("status") or {}).get("history") or () if "boundAt" in claim]
+
+
+def _intervals(host: Mapping[str, Any], last: int, now: int) -> list[dict[str, Any]]:
+    """Return the intervals after `last` that the host's history of claims shows.
 
     The history has no power, so its intervals count as powered off."""
     intervals: list[dict[str, Any]] = []
-    last = 0
-    for claim in (host.get("status") or {}).get("history") or ():
-        if "boundAt" not in claim:
-            continue
+    for claim in _history(host):
         begin, end = max(last, seconds_of(claim["boundAt"])), min(now, seconds_of(claim["releasedAt"]) if "releasedAt" in claim else now)
         if end > begin:
             holder = {"className": host["spec"]["className"], "size": size(host), **claim}
             intervals.append(_interval(_without_empty(holder), begin, end, 0))
             last = end
-    return _without_empty({"host": host["spec"]["source"]["name"], "intervals": bounded(intervals)})
+    return intervals
+
+
+def _same_namespace(holder: Mapping[str, Any]) -> tuple[Any, ...]:
+    return holder["namespace"], holder.get("namespaceUID")
 
 
 def _interval(holder: Mapping[str, Any], begin: int, end: int, powered_on: int) -> dict[str, Any]:

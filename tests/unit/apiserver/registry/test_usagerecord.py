@@ -150,6 +150,41 @@ async def test_what_a_server_of_an_earlier_version_did_not_record_is_corrected(n
     assert record(named, host)["current"]["namespace"] == "tenant-b"
 
 
+async def test_power_that_a_server_of_an_earlier_version_reported_is_corrected(named: Registries, clock: Clock) -> None:
+    host = await named.add_host()
+    await bind(named, host)
+    await named.report(host, {"available": False, "report": running()})
+    clock.now += 10
+    entry = named.hosts.get("", host)
+    changed = entry.object()
+    changed["status"]["report"]["status"]["poweredOn"] = False
+    await named.hosts.cache.commit([named.hosts.put(entry, changed)])
+    await named.catalog.usage.settle()
+    clock.now += 20
+    await unbind(named, host)
+    assert counted(named, host) == [("tenant-a", 10, 10), ("tenant-a", 20, 0)]
+
+
+async def test_claims_during_a_downgrade_are_counted_by_the_history(named: Registries, clock: Clock) -> None:
+    """The earlier version keeps no records, but the history of claims."""
+    host = await named.add_host()
+    await bind(named, host)
+    record_entry = named.catalog.usage.get("", host)
+    before, begin = record_entry.object(), int(clock.now)
+    await unbind(named, host)
+    entry, written = named.hosts.get("", host), named.catalog.usage.get("", host)
+    changed = entry.object()
+    claim = {**changed["status"]["history"][0], "boundAt": timestamp(begin), "releasedAt": timestamp(begin + 100)}
+    other = {**claim, "namespace": "tenant-b", "namespaceUID": "uid-tenant-b", "uid": "x"}
+    other |= {"boundAt": timestamp(begin + 200), "releasedAt": timestamp(begin + 250)}
+    changed["status"]["history"] = [claim, other]
+    await named.hosts.cache.commit([named.hosts.put(entry, changed), named.catalog.usage.put(written, before)])
+    clock.now += 86400
+    await named.catalog.usage.settle()
+    assert counted(named, host) == [("tenant-a", 100, 0), ("tenant-b", 50, 0)]
+    assert "current" not in record(named, host)
+
+
 async def test_a_host_that_vanished_without_a_word_is_released(named: Registries, clock: Clock) -> None:
     host = await named.add_host()
     await bind(named, host)
