@@ -40,6 +40,9 @@ REPEAT_MESSAGE, MESSAGES_PER_SECOND = 2.0, 50
 RULED_PER_SECOND = 50
 """The most Workloads of a namespace that look for a host again per second because another one of
 its Workloads changed."""
+NEW_WAIT = 120.0
+"""The wait for a namespace's effort, in seconds, up to which its new Workloads look for a host at
+once. A tenant may delete its Workloads and create them again."""
 LOOK_FOR_PINNED = 3.0
 ATTEMPTS = 5
 DECIDED_BY = ("name", "namespace", "uid", "generation")
@@ -291,7 +294,8 @@ class Scheduler:
             return await self._bind_own(workload, class_, self._wanted(workload, class_), QuotaExceeded("QuotaExceeded", full))
         if (forbidden := self._forbidden.refusal(key)) is not None:
             raise BindingForbidden("BindingForbidden", forbidden)
-        if key in self._said and not self._gangs.is_planned(key) and (wait := self._effort.seconds(namespace_of(workload))) > 0:
+        patience = 0.0 if key in self._said else NEW_WAIT
+        if not self._gangs.is_planned(key) and (wait := self._effort.seconds(namespace_of(workload))) > patience:
             self._turns.add(key, _group(workload), _priority(workload))
             return Result(requeue_after=wait)
         for _ in range(ATTEMPTS):

@@ -118,6 +118,26 @@ async def test_many_workloads_without_quota_are_not_all_tried_whenever_a_host_be
         assert tries.total() < before + 2 * len(names)
 
 
+async def test_new_workloads_of_a_namespace_with_a_large_debt_wait_and_those_of_others_do_not(api: FakeApi, client: Client) -> None:
+    """Otherwise, a tenant that deletes its Workloads and creates them again would never wait."""
+    tried, bound = Counter[str](), asyncio.Event()
+
+    async def bind(api: FakeApi, request: Any, address: Any, body: Any) -> Any:
+        tried[address[1]] += 1
+        bound.set()
+        return {}
+
+    async with scheduling(api, client, bind) as scheduler:
+        scheduler._effort.add("team-a", 1000.0)
+        for number in range(2):
+            api.put(HOSTS, host(f"h{number}"))
+        api.put(WORKLOADS, workload("w"))
+        await eventually(lambda: "team-a/w" in scheduler._pending and scheduler.controller.queue.idle and scheduler._turns._due)
+        api.put(WORKLOADS, workload("x", "team-b"))
+        await asyncio.wait_for(bound.wait(), 20)
+        assert tried == {"team-b": 1}
+
+
 @asynccontextmanager
 async def scheduling(api: FakeApi, client: Client, bind: Hook) -> AsyncIterator[Scheduler]:
     """Run only a scheduler, for two namespaces."""
