@@ -41,8 +41,8 @@ AT_ONCE = 16
 AGAIN = 1.0
 """The seconds after which a refused write is decided again."""
 RESYNC = 300.0
-REFUSALS = (404, 409, 422)
-"""The HTTP codes of writes that were decided by an older state."""
+REFUSALS = (404, 409, 413, 422)
+"""The HTTP codes of refusals that concern one object: it has changed, or it would be too large."""
 
 
 class ReservationController:
@@ -122,7 +122,7 @@ class ReservationController:
         for one in self._all():
             await self._report(one, self._obstacle(one, now))
         self._short = {one["spec"]["className"] for one in self._all() if (one.get("status") or {}).get("missing")}
-        return Result(requeue_after=seconds_until_change(self._all(), now) if done else AGAIN)
+        return Result(requeue_after=seconds_until_change(self._all(), now) if done else max(AGAIN, SHARE * self._took))
 
     def _leaving(self, hosts: list[Object]) -> set[str]:
         """Return the names of the Hosts whose Workloads are being deleted."""

@@ -152,6 +152,21 @@ async def test_hosts_return_when_the_server_has_said_that_the_end_has_come(clust
         await eventually(lambda: kept(clusters) == {"h1": "launch"} and ready(clusters) == "Fulfilled")
 
 
+async def test_a_host_that_a_tenant_has_filled_up_stops_no_other_reservation(clusters: TwoClusters) -> None:
+    """The server refuses a mark if Host, Workload and view would be too large together."""
+    large = Failure(413, "RequestEntityTooLarge", "Request entity too large: the Workload, its host and the host's view")
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: clusters.phase("web") == "Running")
+        path = f"/hosts/{clusters.management.all(HOSTS)[0]['metadata']['name']}"
+        clusters.management.fail = lambda verb, of: large if verb == "PATCH" and of.endswith(path) else None
+        reserve(clusters)
+        reserve(clusters, "other", "team-b")
+        await eventually(lambda: ready(clusters, "other", "team-b") == "Short")
+        clusters.hardware.put(BMH, bmh("h2"))
+        await eventually(lambda: kept(clusters) == {"h2": "other"} and ready(clusters, "other", "team-b") == "Fulfilled")
+
+
 async def test_a_workload_keeps_its_machine_after_the_end(clusters: TwoClusters) -> None:
     reserve(clusters)
     async with controllers(clusters):
