@@ -197,10 +197,13 @@ class HostStrategy(Strategy):
         return operations
 
     def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
-        """Check the size of the Host with its Workload and view."""
+        """Check the size of the Host with its Workload and view.
+
+        Only the owner and the controllers write Hosts. So a tenant that leaves no room cannot keep
+        them from it."""
         host, claim = self.claims.hosts.find("", new["metadata"]["name"]), new["spec"].get("claimRef")
         if host is not None and claim is not None:
-            self.claims.check_commit(host, claim["namespace"], claim["name"], operations, follows=follows)
+            self.claims.check_commit(host, claim["namespace"], claim["name"], operations, follows=True)
 
     def _unclaimed_view(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
         """Return operations on the former claimant's view.

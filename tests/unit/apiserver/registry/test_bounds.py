@@ -3,6 +3,7 @@ makes it, it can be released."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,6 +54,10 @@ def note(size: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     annotations = {f"n{number}": "x" * 50_000 for number in range(size // 50_000)}
     labels = {f"l{number}": f"{number:063}" for number in range(500)} if size >= 250_000 else {}
     return lambda obj: {**obj, "metadata": {**obj["metadata"], "annotations": annotations, "labels": labels}}
+
+
+def annotated(annotations: dict[str, str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda obj: {**obj, "metadata": {**obj["metadata"], "annotations": annotations}}
 
 
 async def bind(registries: Registries, name: str, host: str) -> None:
@@ -118,6 +123,23 @@ async def test_what_a_tenant_has_of_one_host_fits_into_one_commit(registries: Re
     assert len(view.json) + len(held.json) + len(registries.hosts.get("", host).json) < TOGETHER
     with pytest.raises(ApiError, match="change together"):
         await registries.workloads.update(CONTEXT, "tenant-a", "large", note(80_000))
+    await registries.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    await release(registries, "large", host)
+
+
+async def test_the_owner_may_change_a_host_whose_tenant_has_left_no_room(registries: Registries) -> None:
+    host = await registries.add_host()
+    await registries.workloads.create(CONTEXT, "tenant-a", workload("large", 960_000))
+    await bind(registries, "large", host)
+    filled = 0
+    for step in (2**exponent for exponent in range(17, -1, -1)):
+        with suppress(ApiError):
+            await registries.views.update(CONTEXT, "tenant-a", "node-0", annotated({"fill": "x" * (filled + step)}))
+            filled += step
+    objects = registries.views.get("tenant-a", "node-0"), registries.workloads.get("tenant-a", "large"), registries.hosts.get("", host)
+    assert sum(len(one.json) for one in objects) >= TOGETHER
+    await registries.hosts.update(CONTEXT, "", host, lambda obj: {**obj, "spec": {**obj["spec"], "unschedulable": True}})
+    assert registries.hosts.get("", host).object()["spec"]["unschedulable"]
     await registries.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
     await release(registries, "large", host)
 
