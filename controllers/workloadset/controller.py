@@ -180,8 +180,8 @@ class WorkloadSetController:
     async def _update(self, set_: Object, members: Members) -> bool:
         """Carry out the next steps of an update, and the changes that touch no machine.
 
-        Return whether there are more to do."""
-        left, outdated = AT_ONCE, to_update(set_, members, _now())
+        Return whether there are more to do. Refused changes wait for the next event."""
+        left, refusals, outdated = AT_ONCE, AT_ONCE, to_update(set_, members, _now())
         for member in outdated:
             if not left:
                 return True
@@ -192,19 +192,24 @@ class WorkloadSetController:
                 continue
             if not left:
                 return True
-            await self._lightly(set_, member, patch)
-            left -= 1
+            if await self._lightly(set_, member, patch):
+                left -= 1
+            elif not (refusals := refusals - 1):
+                break
         return False
 
-    async def _lightly(self, set_: Object, member: Object, patch: Object) -> None:
-        """Apply a patch that touches no machine. An event reports a lease that the class does not
-        allow."""
+    async def _lightly(self, set_: Object, member: Object, patch: Object) -> bool:
+        """Apply a patch that touches no machine. Return whether the server took it.
+
+        An event reports a refusal, such as of a lease that the class does not allow."""
         try:
             await self._patch(member, patch)
+            return True
         except ApiException as error:
             if not error.invalid:
                 raise
             self._event(set_, "Warning", "FailedUpdate", f"Workload {name_of(member)}: {error.message}"[:MESSAGE])
+            return False
 
     async def _update_one(self, set_: Object, member: Object) -> bool:
         """Carry out the next step for one member. Return whether there was one."""

@@ -226,3 +226,22 @@ async def test_labels_are_changed_in_several_turns(api: FakeApi, client: Client,
         api.edit(SETS, "db", {"spec": {"template": {"metadata": {"labels": {"tier": "x"}}}}}, "a")
         await eventually(lambda: all(one["metadata"]["labels"].get("tier") == "x" for one in api.all(WORKLOADS)))
         assert max(turns) <= AT_ONCE
+
+
+async def test_refused_changes_of_many_members_are_not_tried_again_at_once(api: FakeApi, client: Client) -> None:
+    """A tenant may ask for what a policy or the class refuses, such as a longer lease."""
+    of = make(api, set_(2 * AT_ONCE + 3, paused=True))
+    for number in range(2 * AT_ONCE + 3):
+        api.put(WORKLOADS, member(of, number))
+    labelled = {"spec": {"template": {"metadata": {"labels": {"app": "db", "team": "x"}}}}}
+    async with controller(client) as made:
+        api.edit(SETS, "db", labelled, "a")
+        await eventually(lambda: "team" in str(made._cluster.sets.store.get("a/db")))
+        stored = made._cluster.sets.store.get("a/db")
+        assert stored is not None
+        refused = Failure(422, "Invalid", "the class allows at most 60 seconds")
+        api.fail = lambda verb, path: refused if verb == "PATCH" and "/workloads/" in path else None
+        assert not await made._update(stored, made._members(stored))
+        assert AT_ONCE <= api.requests["PATCH workloads"] <= 2 * AT_ONCE
+        api.fail = lambda verb, path: None
+        assert await made._update(stored, made._members(stored))
