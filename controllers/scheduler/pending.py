@@ -189,22 +189,30 @@ class ForbiddenBindings:
     """Holds the Workloads whose binding the API server forbids for another reason than a quota.
 
     A policy may forbid only some hosts, so a few hosts are tried at once, and others later. No host
-    is kept from other Workloads meanwhile."""
+    is kept from other Workloads meanwhile. As with quotas, the more such Workloads a namespace has,
+    the longer each of them waits."""
 
     def __init__(self, clock: Clock, at_once: int) -> None:
         self._clock, self._at_once = clock, at_once
         self._forbidden: dict[str, tuple[float, int, str]] = {}
+        self._count: Counter[str] = Counter()
 
     def add(self, key: str, message: str) -> bool:
         """Add a refusal. Return whether the Workload has to wait now."""
+        if key not in self._forbidden:
+            self._count[tenant_of(key)] += 1
         tries = self._forbidden.get(key, (0.0, 0, ""))[1] + 1
         waits = tries % self._at_once == 0
-        self._forbidden[key] = self._clock.time() + (LOOK_AT_QUOTA if waits else 0.0), tries, message
+        wait = max(LOOK_AT_QUOTA, self._count[tenant_of(key)] * self._at_once / TRIES_PER_SECOND)
+        self._forbidden[key] = self._clock.time() + (wait if waits else 0.0), tries, message
         return waits
 
     def forget(self, key: str) -> None:
         """Remove a Workload that has changed, or does not wait any more."""
-        self._forbidden.pop(key, None)
+        if self._forbidden.pop(key, None) is not None:
+            self._count[tenant_of(key)] -= 1
+            if not self._count[tenant_of(key)]:
+                del self._count[tenant_of(key)]
 
     def seconds(self, key: str) -> float:
         """Return the seconds until the Workload is tried again."""

@@ -123,6 +123,20 @@ def test_a_forbidden_binding_is_tried_with_other_hosts_and_then_later() -> None:
     assert forbidden.another("a/1", want) == want
 
 
+def test_the_more_bindings_of_a_namespace_are_forbidden_the_less_often_each_is_tried() -> None:
+    clock, at_once, number = FakeClock(), 5, 1000
+    forbidden = ForbiddenBindings(clock, at_once)
+    for key in [f"a/{index}" for index in range(number)] * at_once:
+        forbidden.add(key, "no")
+    assert number * at_once / forbidden.seconds("a/0") <= TRIES_PER_SECOND
+    for _ in range(at_once):
+        forbidden.add("b/0", "no")
+    assert forbidden.seconds("b/0") == LOOK_AT_QUOTA
+    for index in range(number):
+        forbidden.forget(f"a/{index}")
+    assert list(forbidden._count) == ["b"]
+
+
 def test_looks_of_a_namespace_take_a_share_of_the_time() -> None:
     clock = FakeClock()
     effort = Effort(clock)
