@@ -88,12 +88,11 @@ def period(begin: int | None, end: int | None, now: int) -> tuple[int, int]:
     if begin is None:
         latest = datetime.fromtimestamp(now if end is None else max(0, min(now, end - 1)), UTC)
         begin = int(latest.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp())
-    end = now if end is None else end
-    if begin > end:
-        raise UsageError("--from is after --to: exchange them")
     if begin > now:
-        raise UsageError("--from is in the future: nothing is known of it yet")
-    return begin, min(end, now)
+        raise UsageError("--from is in the future: nothing is known of it yet, begin earlier")
+    if end is not None and begin > end:
+        raise UsageError("--from is after --to: exchange them")
+    return begin, now if end is None else min(end, now)
 
 
 def content(made: Report) -> dict[str, Any]:

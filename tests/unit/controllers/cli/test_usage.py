@@ -58,8 +58,9 @@ def test_the_period_is_this_month_unless_something_else_is_asked_for() -> None:
     assert period(october, october, NOW) == (october, october)
     with pytest.raises(UsageError, match="exchange"):
         period(november, october, NOW)
-    with pytest.raises(UsageError, match="future"):
-        period(NOW + 1, NOW + 2, NOW)
+    for end in (NOW + 2, None):
+        with pytest.raises(UsageError, match="future"):
+            period(NOW + 1, end, NOW)
 
 
 def test_the_latest_time_of_all_is_read_and_clamped() -> None:
