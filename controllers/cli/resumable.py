@@ -64,11 +64,18 @@ def run_resumable(main: Callable[[], Awaitable[Summary]]) -> Summary | None:
     except BadConfig as error:
         raise UsageError(f"a kubeconfig cannot be used: {error}") from None
     except ApiException as error:
-        raise UsageError(f"{error}. Run the same command again to continue") from None
+        raise UsageError(f"{error}. {_next_step(error)}") from None
     if not results:
         print("stopped before the end: run the same command again to continue", file=sys.stderr)
         return None
     return results[0]
+
+
+def _next_step(error: ApiException) -> str:
+    """Return what the user can do about a failed request."""
+    if error.status in {401, 403}:
+        return "The cluster refuses this to the user: use another one (--kubeconfig, --context), or ask for the right. Then run it again"
+    return "Run the same command again to continue"
 
 
 def print_result(summary: Any, arguments: argparse.Namespace, line: str) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from apiserver.cli.main import main
 from apiserver.cli.running import UsageError
+from apiserver.client.errors import ApiException
 from controllers.cli.resumable import print_result, run_resumable
 from controllers.recovery import Summary
 from controllers.resumable import Blocked
@@ -35,6 +36,17 @@ def test_what_blocks_the_command_is_its_error() -> None:
 
     with pytest.raises(UsageError, match="create it first"):
         run_resumable(blocked)
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"), [(401, "use another one"), (403, "use another one"), (409, "Run the same"), (503, "Run the same")]
+)
+def test_what_the_cluster_refuses_to_the_user_needs_another_user(status: int, advice: str) -> None:
+    async def refused() -> None:
+        raise ApiException(status, "Some", "words of the server")
+
+    with pytest.raises(UsageError, match=f"words of the server. .*{advice}"):
+        run_resumable(refused)
 
 
 @pytest.mark.parametrize("command", [["recover"], ["move", "--namespace", "a"], ["adopt", "--namespace", "a"]])
