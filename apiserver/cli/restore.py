@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     except (StorageError, ValueError) as error:
         raise UsageError(str(error)) from None
     if done.replaced is not None:
-        done_with = "when you know that nothing is missing, delete it with restore --discard-replaced"
+        discard = f"metal3-workloads restore --discard-replaced --storage={arguments.storage}"
+        done_with = f"when you know that nothing is missing, delete it: {discard}"
         print(f"the replaced database is now {done.replaced}; {done_with}", file=sys.stderr)
     print(
         f"{path}: {done.backup.keys} keys of {file} as of revision {done.backup.revision}. The next revision is {done.revision + 1}: "

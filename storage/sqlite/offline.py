@@ -148,7 +148,8 @@ def _check_room(file: Path, path: Path) -> None:
     need, free = file.stat().st_size, shutil.disk_usage(path.parent).free
     if free < need:
         earlier = "".join(
-            f" An earlier restore left {aside.name}: restore --discard-replaced deletes it." for aside in replaced_files(path)
+            f" An earlier restore left {aside.name}: `restore --discard-replaced` with the same --storage deletes it."
+            for aside in replaced_files(path)
         )
         raise Unavailable(
             f"{path}: there is no room beside it for the backup, which takes {need >> 20}Mi, and {free >> 20}Mi are free. Nothing was "

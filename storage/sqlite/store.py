@@ -95,7 +95,9 @@ class SQLiteStore(Store):
             raise self._closed()
         for aside in replaced_files(self.path):
             _log.warning(
-                "%s takes room on the volume: `metal3-workloads restore --discard-replaced` deletes it if nothing is missing", aside
+                "%s takes room on the volume. Delete it if nothing is missing: metal3-workloads restore --discard-replaced --storage=sqlite:///%s",
+                aside,
+                self.path.resolve(),
             )
         counters = meta(self._connection)
         self._ring = Ring(self._recent, counters["revision"], budget=Budget(self._recent_bytes))

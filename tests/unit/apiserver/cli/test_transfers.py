@@ -121,6 +121,7 @@ def test_what_a_restore_has_set_aside_is_deleted_on_request(tmp_path: Path, caps
     fill(path, "/a")
     assert main(["backup", "--storage", url(path), str(copy)]) == 0
     assert main(["restore", str(copy), "--storage", url(path), "--force"]) == 0
+    assert f"metal3-workloads restore --discard-replaced --storage={url(path)}" in capsys.readouterr().err
     for wrong in ([], [str(copy), "--discard-replaced"]):
         assert main(["restore", *wrong, "--storage", url(path)]) == 1
     assert "either the backup to restore" in capsys.readouterr().err
