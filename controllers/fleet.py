@@ -214,10 +214,18 @@ def why_not(host: Object, workload: Object, namespace_uid: str) -> Row:
                 "why": "fits and is free",
                 "to_free": "it is bound as soon as the Workload's placement and gang allow it: see its message",
             }
-        return {"why": "fits and is free", "to_free": "it is bound in a moment, unless the namespace's quota has no room"}
+        return {"why": "fits and is free", "to_free": _when_bound(workload)}
     if phrase is None and not is_open_to(reserved_for(host), namespace_uid):
         return {"why": "fits, but is reserved for another namespace", "to_free": _to_return(host["spec"]["reservedFor"])}
     return {"why": f"fits, but {singular(phrase)}" if phrase else "fits, but holds another namespace's data", "to_free": _to_free(host)}
+
+
+def _when_bound(workload: Object) -> str:
+    """Return when the Workload gets a host that is free and fits."""
+    told = find_condition((workload.get("status") or {}).get("conditions"), "Ready") or {}
+    if told.get("reason") == "QuotaExceeded":
+        return "a quota has no room: ask for a larger one, or require a smaller machine (see the Workload's message)"
+    return "it is bound in a moment"
 
 
 def _to_return(reservation: Object) -> str:

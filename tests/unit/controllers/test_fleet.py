@@ -19,9 +19,9 @@ def host(name: str, *, cpus: int = 16, class_: str = "metal", claim: dict[str, s
     return {"metadata": {"name": f"uuid-{name}"}, "spec": spec, "status": {"report": report, **status}}
 
 
-def workload(**spec: Any) -> dict[str, Any]:
+def workload(reason: str = "NoHostFits", **spec: Any) -> dict[str, Any]:
     """Return a Workload that waits."""
-    conditions = [{"type": "Ready", "status": "False", "reason": "NoHostFits", "message": "0/3 hosts are available"}]
+    conditions = [{"type": "Ready", "status": "False", "reason": reason, "message": "0/3 hosts are available"}]
     metadata = {"name": "web", "namespace": "tenant-a", "uid": "1"}
     return {"metadata": metadata, "spec": {"className": "metal", **spec}, "status": {"phase": "Pending", "conditions": conditions}}
 
@@ -115,6 +115,14 @@ def test_a_host_that_the_placement_rules_out_is_not_said_to_be_bound_in_a_moment
     for spec in ({"placement": {"antiAffinity": {"required": [term]}}}, {"gang": {"name": "g", "minAvailable": 2}}):
         [row] = why(workload(**spec), [free], "uid-a")["hosts"]
         assert (row["why"], "placement and gang" in row["to_free"]) == ("fits and is free", True)
+
+
+def test_a_free_host_for_which_a_quota_has_no_room() -> None:
+    free = host("h", **FREE)
+    [row] = why(workload("QuotaExceeded"), [free], "uid-a")["hosts"]
+    assert row["to_free"] == "a quota has no room: ask for a larger one, or require a smaller machine (see the Workload's message)"
+    [other] = why(workload(), [free], "uid-a")["hosts"]
+    assert other["to_free"] == "it is bound in a moment"
 
 
 def test_a_workload_with_a_host_is_shown_with_it() -> None:
