@@ -55,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _explained(client: Client, name: str, namespace: str) -> Row:
+    name = name.removeprefix("workload/")
     plain = name.removeprefix(SET)
     workload = await client.find(kinds.WORKLOADS, name, namespace) if plain == name else None
     if workload is None:

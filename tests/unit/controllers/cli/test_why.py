@@ -60,6 +60,7 @@ async def test_a_name_means_a_workload_and_then_a_set(tmp_path: Path) -> None:
         assert (await _explained(cluster.admin, "db", NAMESPACE))["workloadset"] == f"{NAMESPACE}/db"
         found = await _explained(cluster.admin, "w", NAMESPACE)
         assert (found["workload"], found["gang"]["members"]) == (f"{NAMESPACE}/w", 1)
+        assert (await _explained(cluster.admin, "workload/w", NAMESPACE))["workload"] == f"{NAMESPACE}/w"
         assert (await _explained(cluster.admin, "workloadset/w", NAMESPACE))["workloadset"] == f"{NAMESPACE}/w"
         for name, kind in (("none", "Workload"), ("workloadset/none", "WorkloadSet")):
             with pytest.raises(UsageError, match=f"there is no {kind} none in the namespace {NAMESPACE}"):
