@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -104,7 +105,8 @@ Run two machines in different racks, or none of them. A third one finds no rack,
   kubectl delete workloadset ring
 As the owner of the hardware, see the real thing:
   kubectl --kubeconfig {owner} get hosts
-  kubectl --kubeconfig {owner} get usagerecords   # the namespace that has each machine; metal3-workloads usage sums up the times
+  kubectl --kubeconfig {owner} get usagerecords   # the namespace that has each machine
+    # {program} usage --kubeconfig {owner} sums up the times
   kubectl --kubeconfig {owner} --context hardware get bmh -o wide
 Keep two hosts for the tenant until a date. Yours is one of them, and the other tenant is not offered the second one:
   kubectl --kubeconfig {owner} apply -f {reservation}
@@ -112,8 +114,11 @@ Keep two hosts for the tenant until a date. Yours is one of them, and the other 
   kubectl get reservations
   kubectl --kubeconfig {other} get bmh
   kubectl --kubeconfig {owner} delete -f {reservation}
-To see a failure, make the next installation on each host fail once. A new Workload then says why it failed, until it runs after all:
+To see failures, let the next installation on each host fail once. New machines say why they failed, until they run after all:
   kubectl --kubeconfig {owner} --context hardware annotate bmh --all --overwrite simulator.metal3.io/fail=provisioning:1
+  kubectl apply -f {set} && kubectl get workloads -o wide -w
+  kubectl delete -f {set} --ignore-not-found
+  kubectl --kubeconfig {owner} --context hardware annotate bmh --all simulator.metal3.io/fail-
 To see broken hardware, let every BMC report a problem. Free hosts are not offered then, and yours says so, but stays yours:
   kubectl wait --for=condition=Bound workload/hello --timeout=60s
   kubectl --kubeconfig {owner} --context hardware annotate bmh --all --overwrite simulator.metal3.io/health=Critical
@@ -130,7 +135,8 @@ The other tenant: {other}. Stop with Ctrl-C; the next start continues where this
 def tour(folder: Path, urls: Mapping[str, str]) -> str:
     """Return the text with the paths of this folder. `urls` are by endpoint."""
     paths = {name: shlex.quote(str(folder / file)) for name, file in _FILES.items()}
-    return TOUR.format(folder=folder, management=urls["management"], hardware=urls["hardware"], **paths)
+    program = shlex.quote(str(Path(sys.executable).with_name("metal3-workloads")))
+    return TOUR.format(folder=folder, program=program, management=urls["management"], hardware=urls["hardware"], **paths)
 
 
 _FILES = {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.apis.metal3 import BareMetalHost
@@ -14,8 +17,6 @@ from apiserver.registry.generic.context import DeleteOptions
 from tests.unit.apiserver.dev.conftest import CONTEXT
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.unit.apiserver.dev.conftest import Registries
 
 
@@ -81,3 +82,17 @@ def test_the_tour_names_files_that_are_there(tmp_path: Path) -> None:
     for name in FILES:
         assert f"'{folder / name}'" in text
     assert "https://127.0.0.1:1" in text
+
+
+def test_the_tour_leaves_no_failure_behind(tmp_path: Path) -> None:
+    """Check that each switch of the simulator is set back, because what follows would fail by it."""
+    text = tour(tmp_path, {"management": "", "hardware": ""})
+    switched = re.findall(r"simulator\.metal3\.io/(\w+)=", text)
+    assert switched == re.findall(r"simulator\.metal3\.io/(\w+)-", text)
+    assert switched
+
+
+def test_the_tour_runs_the_program_beside_its_python(tmp_path: Path) -> None:
+    text = tour(tmp_path, {"management": "", "hardware": ""})
+    (command,) = [line.strip() for line in text.splitlines() if " usage " in line]
+    assert Path(command.split()[1]) == Path(sys.executable).with_name("metal3-workloads")
