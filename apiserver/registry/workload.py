@@ -132,8 +132,8 @@ class WorkloadStrategy(Strategy):
             new = held
             if _has_release_finalizer(old) and _KEPT_FINALIZER not in context.warnings:
                 context.warnings.append(_KEPT_FINALIZER)
-        if not subresource and (warning := _update_warning(old, new)):
-            context.warnings.append(warning)
+        if not subresource:
+            context.warnings += filter(None, (_update_warning(old, new), lease.shortened(old, new.get("spec"))))
         if subresource == "status" and isinstance(status := new.get("status") or {}, dict) and (status or self._has_host(old)):
             new["status"] = keep_binding(old.get("status") or {}, status)
         return new

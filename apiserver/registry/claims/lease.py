@@ -60,6 +60,19 @@ def problems(old: Mapping[str, Any] | None, new: Mapping[str, Any], rules: Mappi
     return []
 
 
+def shortened(old: Mapping[str, Any], spec: object) -> str | None:
+    """Return a warning for a tenant that makes the lease of a Workload end earlier, or None.
+
+    `spec` is as it was sent, before it is validated."""
+    before = (old.get("status") or {}).get("lease")
+    sent = spec.get("lease") if isinstance(spec, dict) else None
+    wanted = sent.get("durationSeconds") if isinstance(sent, dict) else None
+    if not before or sent == old["spec"].get("lease") or type(wanted) is not int or not 0 < wanted < _seconds(before):
+        return None
+    end = _after(before["startTime"], wanted)
+    return f"spec.lease: the lease ends at {end} instead of {before['expirationTimestamp']}: the Workload is deleted then"
+
+
 def early(old: Mapping[str, Any], new: Mapping[str, Any], now: str) -> list[dict[str, str]]:
     """Return causes for a status that says that the lease has expired before it has.
 
@@ -100,6 +113,12 @@ def _expired(status: Mapping[str, Any]) -> bool:
 
 def _lease(start: str, seconds: int, rules: Mapping[str, Any]) -> Object:
     return {"startTime": start, "expirationTimestamp": _after(start, min(seconds, rules.get("maxDurationSeconds", seconds)))}
+
+
+def _seconds(lease: Mapping[str, Any]) -> float:
+    """Return the length of a stored lease."""
+    start, end = (datetime.fromisoformat(lease[field]) for field in ("startTime", "expirationTimestamp"))
+    return (end - start).total_seconds()
 
 
 def _after(start: str, seconds: int) -> str:

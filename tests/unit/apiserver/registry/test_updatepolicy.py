@@ -1,5 +1,5 @@
-"""Check the warnings for changes of the image or data of a running host: the image is not installed
-again unless updatePolicy is Recreate."""
+"""Check the warnings for changes of a running host: the image is not installed again unless
+updatePolicy is Recreate, and a shorter lease ends earlier."""
 
 from __future__ import annotations
 
@@ -42,6 +42,20 @@ async def test_a_change_that_is_not_carried_out_is_warned_of(
     warnings = await change(registries, phase, spec)
     assert len(warnings) == warned
     assert all("Recreate" in warning for warning in warnings)
+
+
+async def test_a_lease_that_is_made_shorter_is_warned_of(registries: Registries) -> None:
+    await registries.add_host()
+    await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
+    context = Context(UserInfo("tenant"))
+
+    async def ask(seconds: int) -> list[str]:
+        context.warnings.clear()
+        wanted = {"durationSeconds": seconds}
+        await registries.workloads.update(context, "tenant-a", "node-0", lambda old: {**old, "spec": {**old["spec"], "lease": wanted}})
+        return [warning for warning in context.warnings if "the lease ends at" in warning]
+
+    assert [len(await ask(seconds)) for seconds in (86400, 172800, 3600, 3600)] == [0, 0, 1, 0]
 
 
 async def test_a_host_claimed_through_its_view_is_installed_again_as_by_bmo(registries: Registries) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.registry.claims.lease import begun, changed, early, expires, graced, problems
+from apiserver.registry.claims.lease import begun, changed, early, expires, graced, problems, shortened
 
 START, NOW = "2026-01-31T23:59:30Z", "2026-02-01T00:01:00Z"
 MINUTE = "2026-02-01T00:00:30Z"
@@ -71,6 +71,26 @@ def test_a_length_that_cannot_be(old: Any, new: Any, words: str | None) -> None:
     causes = problems(old, new, RULES, NOW)
     assert [words in item["message"] for item in causes if words] == ([True] if words else [])
     assert bool(causes) == bool(words)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "end"),
+    [(30, "2026-02-01T00:00:00Z"), (59, "2026-02-01T00:00:29Z"), (60, None), (3600, None), (None, None), (-1, None), ("30", None)],
+)
+def test_a_shorter_lease_is_warned_of(wanted: Any, end: str | None) -> None:
+    warning = shortened(workload(60), {"lease": {"durationSeconds": wanted}})
+    assert (warning or "").startswith(f"spec.lease: the lease ends at {end} instead of {MINUTE}") is (end is not None)
+    assert (warning is None) is (end is None)
+
+
+def test_a_lease_that_has_got_more_time_is_not_shortened_by_another_change() -> None:
+    assert shortened(workload(30), {"lease": {"durationSeconds": 30}, "online": False}) is None
+
+
+@pytest.mark.parametrize("spec", [{}, {"lease": None}, {"lease": []}, {"lease": {}}, None])
+def test_what_names_no_length_shortens_no_lease(spec: Any) -> None:
+    assert shortened(workload(120), spec) is None
+    assert shortened(workload(None, lease=False), {"lease": {"durationSeconds": 1}}) is None
 
 
 def expired(*, said: bool = True, end: str | None = MINUTE) -> dict[str, Any]:
