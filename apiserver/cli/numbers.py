@@ -18,10 +18,15 @@ def between(least: Number, most: Number, what: str) -> Callable[[str], Number]:
         except ValueError:
             number = None
         if number is None or not least <= number <= most:
-            raise argparse.ArgumentTypeError(f"{text}: {what} is a number from {least:g} to {most:g}")
+            raise argparse.ArgumentTypeError(f"{text}: {what} is a number from {_shown(least)} to {_shown(most)}")
         return number
 
     return read
+
+
+def _shown(number: float) -> str:
+    """Return a bound without rounding, and without the zeros of a float."""
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 port = between(0, 65535, "a port")

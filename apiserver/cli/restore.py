@@ -11,6 +11,7 @@ from apiserver.cli.numbers import between
 from apiserver.cli.progress import add_output, console, print_json, reporting
 from apiserver.cli.running import UsageError
 from apiserver.cli.storage import sqlite_path
+from apiserver.registry.claims.heartbeat import JUMP
 from storage.base import Corrupt, StorageError
 from storage.sqlite.offline import MARGIN, discard_replaced, restore
 from storage.sqlite.rotation import backups, newest
@@ -33,8 +34,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--force", action="store_true", help="also replace a database that has objects; it is moved to PATH.replaced")
     help_ = "in place of FILE: delete the databases that restores have moved to PATH.replaced; a server may run"
     parser.add_argument("--discard-replaced", action="store_true", help=help_)
-    help_ = f"more commits than can have been made since the backup (default: {MARGIN})"
-    parser.add_argument("--margin", type=between(1, 1 << 62, "the margin"), default=MARGIN, metavar="N", help=help_)
+    help_ = f"more commits than can have been made since the backup, and more than {JUMP} (default: {MARGIN})"
+    # A server recognizes a restore by a jump of the revision.
+    parser.add_argument("--margin", type=between(JUMP + 1, 1 << 62, "the margin"), default=MARGIN, metavar="N", help=help_)
     add_output(parser)
     parser.set_defaults(run=run)
 

@@ -28,6 +28,11 @@ def test_a_fraction_is_read_where_the_bounds_are_fractions() -> None:
     assert numbers.between(0.0, 1.0, "a ratio")("0.25") == 0.25
 
 
+def test_a_large_bound_is_not_rounded() -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="a number from 1000001 to 4611686018427387904"):
+        numbers.between(1_000_001, 1 << 62, "a number")("1000000")
+
+
 @pytest.mark.parametrize("text", ["nan", "inf", "1.01"])
 def test_a_fraction_beyond_the_bounds_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=f"{text}: a ratio is a number from 0 to 1"):

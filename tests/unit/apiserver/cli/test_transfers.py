@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apiserver.cli.main import main
+from apiserver.registry.claims.heartbeat import JUMP
 from apiserver.registry.claims.heartbeat import KEY as HEARTBEAT
 from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import Put
@@ -48,12 +49,12 @@ def test_out_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     later = fill(path, "/lost")
     assert main(["restore", str(copy), "--storage", url(path)]) == 1
     assert "has 3 keys: name another file, or give --force" in capsys.readouterr().err
-    assert main(["restore", str(copy), "--storage", url(path), "--force", "--margin", "1000"]) == 0
+    assert main(["restore", str(copy), "--storage", url(path), "--force", "--margin", "2000000"]) == 0
     said = capsys.readouterr().err
-    assert f"The next revision is {later + 1001}" in said
+    assert f"The next revision is {later + 2_000_001}" in said
     assert f"{path}.replaced" in said
     assert [*items(path)] == ["/a", "/b"]
-    assert fill(path, "/new") == later + 1001
+    assert fill(path, "/new") == later + 2_000_001
 
 
 def test_restore_says_what_to_do_with_a_damaged_backup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,8 +62,14 @@ def test_restore_says_what_to_do_with_a_damaged_backup(tmp_path: Path, capsys: p
     assert main(["restore", str(tmp_path / "copy"), "--storage", url(tmp_path / "db")]) == 1
     assert "take an older one" in capsys.readouterr().err
     assert not (tmp_path / "db").exists()
-    with pytest.raises(SystemExit):
-        main(["restore", str(tmp_path / "copy"), "--storage", url(tmp_path / "db"), "--margin", "0"])
+
+
+def test_a_restore_that_servers_could_not_notice_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Leases get more time only if the revision jumps."""
+    for margin in ("0", str(JUMP)):
+        with pytest.raises(SystemExit):
+            main(["restore", str(tmp_path / "copy"), "--storage", url(tmp_path / "db"), "--margin", margin])
+        assert f"the margin is a number from {JUMP + 1} to" in capsys.readouterr().err
 
 
 def test_a_folder_of_backups_and_the_newest_of_them_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -215,11 +222,11 @@ def test_each_transfer_tells_its_result_in_json(tmp_path: Path, capsys: pytest.C
     made = result("backup", "--storage", url(path), "--directory", str(folder))
     (file,) = folder.glob("*.db")
     assert made == {"file": str(file), "keys": 2, "revision": revision, "deleted": []}
-    restored = result("restore", str(file), "--storage", url(path), "--force", "--margin", "10")
+    restored = result("restore", str(file), "--storage", url(path), "--force", "--margin", str(JUMP + 1))
     replaced = f"{path}.replaced"
-    after = {"nextRevision": revision + 11, "replaced": replaced}
+    after = {"nextRevision": revision + JUMP + 2, "replaced": replaced}
     assert restored == {"database": str(path), "file": str(file), "keys": 2, "revision": revision, **after}
     assert result("restore", "--discard-replaced", "--storage", url(path)) == {"deleted": [replaced]}
     copied = result("migrate", "--from", url(path), "--to", url(other))
-    assert (copied["keys"], copied["fromRevision"]) == (2, revision + 10)
+    assert (copied["keys"], copied["fromRevision"]) == (2, revision + JUMP + 1)
     assert copied["revision"] > copied["fromRevision"]
