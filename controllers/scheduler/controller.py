@@ -72,6 +72,11 @@ class QuotaExceeded(Unbindable):
     It had room when the Workload was created, but now counts another host of the namespace."""
 
 
+class GangPutOff(Unbindable):
+    """Reports that no hosts are planned for a gang for a while, and repeats why: QuotaExceeded or
+    BindingForbidden."""
+
+
 class Scheduler:
     """Reconciles Workloads by key."""
 
@@ -269,7 +274,7 @@ class Scheduler:
         except Unbindable as error:
             kept = error.reason in ("NoHostFits", "GangWaits") and self._free.keeps_any()
             again = await self._say(key, workload, error) or (Result(requeue_after=self._repeat()) if kept else None)
-            if isinstance(error, QuotaExceeded | BindingForbidden):
+            if isinstance(error, QuotaExceeded | BindingForbidden | GangPutOff):
                 return again or Result(requeue_after=self._full.seconds(key) or self._forbidden.seconds(key) or LOOK_AT_QUOTA)
             # Views are not watched, so a view that is required by name is looked up periodically.
             return again or (Result(requeue_after=LOOK_FOR_PINNED) if workload["spec"].get("hostRef") else None)
@@ -361,8 +366,8 @@ class Scheduler:
             return None
         if (planned := self._gangs.take(workload)) is not None:
             return planned
-        if (full := self._gangs.is_put_off(workload, self._clock.time())) is not None:
-            raise QuotaExceeded(full.reason, full.message)
+        if (why := self._gangs.is_put_off(workload, self._clock.time())) is not None:
+            raise GangPutOff(why.reason, why.message)
         refusal = self._gangs.refused(workload)
         if refusal is None:
             members = self._cluster.workloads.store.by_index("gang", gang[0])
