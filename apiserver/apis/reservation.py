@@ -68,7 +68,7 @@ class Reservation(Model):
 
 def moment(text: str) -> datetime:
     """Return the time of a Timestamp. Raises ValueError if there is no such time."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00")).astimezone(UTC)
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def has_started(spec: Mapping[str, Any], now: datetime) -> bool:

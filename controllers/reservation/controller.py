@@ -111,8 +111,7 @@ class ReservationController:
 
     async def _reconcile(self, now: datetime) -> Result:
         done = await self._end(now)
-        found = {uid_of(one): self._obstacle(one, now) for one in self._all()}
-        active = [Active(one, self._namespace_uid(one)) for one in self._all() if found[uid_of(one)] is None]
+        active = [Active(one, self._namespace_uid(one)) for one in self._all() if self._obstacle(one, now) is None]
         hosts = list(self._cluster.hosts.store)
         started = time.perf_counter()
         # This runs in a thread, because thousands of hosts take a while.
