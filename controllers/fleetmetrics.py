@@ -72,6 +72,8 @@ class FleetMetrics(Collector):
         self._connected: dict[str, bool] = {}
         self._waiting: dict[str, Waiting] = {}
         self._starting: set[str] = set()
+        self._over: set[str] = set()
+        """The uids of Workloads whose lease has ended."""
         self._releasing: dict[str, tuple[str, float]] = {}
         self._time_to_running = _histogram("time_to_running", "Time from a Workload's creation until it runs for the first time.")
         self._release_time = _histogram("release_duration", "Time from the deletion of a Workload until its host is released.")
@@ -114,8 +116,8 @@ class FleetMetrics(Collector):
         else:
             self._waiting.pop(uid, None)
         self._measure_start(uid, old, new, phase)
-        if old is not None and not _has_ended(old) and _has_ended(new):
-            self._ended.labels(self._fold(_class(new))).inc()
+        if _has_ended(new):
+            self._count_end(uid, old, new)
         if has_host(new) and new["metadata"].get("deletionTimestamp"):
             self._releasing[uid] = (_class(new), seconds_of(new["metadata"]["deletionTimestamp"]))
         if old is not None and before != phase:
@@ -181,6 +183,13 @@ class FleetMetrics(Collector):
             if (tracer := tracing.active.tracer) is not None:
                 tracer.lived("time to Running", uid, created, {"k8s.object.key": key_of(new), "class": _class(new)})
 
+    def _count_end(self, uid: str, old: Object | None, new: Object) -> None:
+        """Count the Workload once, also if a process takes the end of its lease back, and reports
+        it again later."""
+        if old is not None and not _has_ended(old) and uid not in self._over:
+            self._ended.labels(self._fold(_class(new))).inc()
+        self._over.add(uid)
+
     def _count(self, workload: Object, phase: str) -> None:
         if phase == "Failed":
             self._failures.labels(self._fold(_class(workload))).inc()
@@ -189,6 +198,7 @@ class FleetMetrics(Collector):
 
     def _gone(self, uid: str) -> None:
         self._starting.discard(uid)
+        self._over.discard(uid)
         self._waiting.pop(uid, None)
         if (released := self._releasing.pop(uid, None)) is not None:
             class_name, since = released

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -301,6 +302,20 @@ def test_leases_run_end_and_are_counted_once() -> None:
     fleet.metrics.workload_changed(going, None)
     assert fleet.value("leases_ended_total", class_="metal") == 1
     assert fleet.value("leases_ended_total", class_="virtual") == 0
+
+
+def test_a_lease_whose_end_is_taken_back_is_counted_once() -> None:
+    """After a restore, the server gives leases more time, and another process may lead."""
+    fleet, before, ended = Fleet(), leased(EXPIRING), leased(EXPIRING, EXPIRED)
+    fleet.metrics.workload_changed(None, before)
+    for old, new in itertools.pairwise((before, ended, before, ended)):
+        fleet.metrics.workload_changed(old, new)
+    assert fleet.value("leases_ended_total", class_="metal") == 1
+    other = Fleet()
+    other.metrics.workload_changed(None, ended)
+    for old, new in itertools.pairwise((ended, before, ended)):
+        other.metrics.workload_changed(old, new)
+    assert other.value("leases_ended_total", class_="metal") == 0, "the leader before has counted it"
 
 
 async def test_sets_that_cannot_be_read_are_shown(api: FakeApi, client: Client) -> None:
