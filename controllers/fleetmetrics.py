@@ -22,8 +22,6 @@ from apiserver.apis.names import LEASE_EXPIRED as EXPIRED
 from apiserver.apis.workload import RAN_PHASES, host_of
 from apiserver.client import tracing
 from apiserver.client.clock import seconds_of
-from apiserver.client.errors import ApiException
-from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers.classaccess import default_class, is_connected
 from controllers.cluster import Cluster
@@ -53,7 +51,7 @@ class FleetMetrics(Collector):
 
     Process every change of an object by the method of its kind. `known(name)` returns whether a
     WorkloadClass exists. `clock` returns the seconds since the epoch. `default()` returns the
-    default class, `follows_sets()` returns whether the server allows reading WorkloadSets."""
+    default class."""
 
     def __init__(
         self,
@@ -61,9 +59,8 @@ class FleetMetrics(Collector):
         clock: Callable[[], float] = time.time,
         *,
         default: Callable[[], Object | None] = lambda: None,
-        follows_sets: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._known, self._clock, self._default, self._follows_sets = known, clock, default, follows_sets
+        self._known, self._clock, self._default = known, clock, default
         self._hosts: Counts[tuple[str, str]] = Counts()
         self._workloads: Counts[tuple[str, str]] = Counts()
         self._sets: Counts[tuple[str, str]] = Counts()
@@ -147,8 +144,6 @@ class FleetMetrics(Collector):
         yield _gauge("workloadsets", "WorkloadSets by the class of their template and their state.", names, sets)
         members = _filled(self._folded(self._members, default), self._connected, MEMBER_STATES)
         yield _gauge("workloadset_members", "Members that WorkloadSets ask for, by class and whether they are available.", names, members)
-        followed = {(): float(self._follows_sets())}
-        yield _gauge("workloadsets_followed", "Whether the controllers can read WorkloadSets.", (), followed)
 
     def _collect_waits(self) -> Iterator[Metric]:
         now = self._clock()
@@ -219,20 +214,12 @@ def follow(cluster: Cluster) -> FleetMetrics:
     metrics = FleetMetrics(
         lambda name: name in cluster.classes.store,
         default=lambda: default_class(cluster.classes.store),
-        follows_sets=lambda: _is_followed(cluster.sets),
     )
     cluster.classes.add_handler(metrics.class_changed)
     cluster.hosts.add_handler(metrics.host_changed)
     cluster.workloads.add_handler(metrics.workload_changed)
     cluster.sets.add_handler(metrics.set_changed)
     return metrics
-
-
-def _is_followed(informer: Informer) -> bool:
-    """Return whether the server allows reading the kind. Other alerts report a server that does not
-    answer."""
-    error = informer.last_error
-    return not (isinstance(error, ApiException) and (error.forbidden or error.not_found))
 
 
 def state_of(host: Object) -> str:

@@ -121,6 +121,7 @@ async def run_controllers(
                 backups, usage = BackupMetrics(client, namespace), UsageFollower(client)
                 manager.add(backups)
                 manager.add(usage)
+                manager.optional(usage.records)
                 collectors += [backups, usage.metrics]
             try:
                 with _measured(collectors, registry):

@@ -109,17 +109,17 @@ class _Amounts:
 class UsageFollower:
     """Follows the records for UsageMetrics.
 
-    It has an informer of its own. So an API server of an earlier version, which does not serve
-    records, does not hold up the controllers."""
+    It has an informer of its own, `records`. So an API server of an earlier version, which does not
+    serve records, does not hold up the controllers."""
 
     def __init__(self, client: Client) -> None:
         self.metrics = UsageMetrics()
-        self._records = Informer(client, kinds.USAGE, transform=summary)
-        self._records.add_handler(self.metrics.changed)
+        self.records = Informer(client, kinds.USAGE, transform=summary)
+        self.records.add_handler(self.metrics.changed)
 
     async def run(self) -> None:
         """Follow the records until cancelled."""
-        await self._records.run()
+        await self.records.run()
 
 
 def summary(record: Object) -> Object:

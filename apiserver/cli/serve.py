@@ -170,6 +170,8 @@ class _Server:
             app.health.advise(name, report)
         text = "Whether changes of the cluster's admission policies are seen (1), or the last known ones stay enforced (0)."
         app.metrics.gauge("metal3_workloads_admission_policies_followed", text, self._admission.followed)
+        text = "Whether the last search for missing UsageRecords could write them (1)."
+        app.metrics.gauge("metal3_workloads_usagerecords_written", text, lambda: [({}, float(self._catalog.usage.written))])
         async with app:
             tune_garbage_collector()
             if self._arguments.port_file is not None:

@@ -18,7 +18,7 @@ from apiserver.registry.claims import metering
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import AGE, READING, Column, Resource
-from storage.base import Check, Conflict, Delete, Operation, Unavailable
+from storage.base import Check, Conflict, Delete, Operation, StorageError
 from storage.cache import WatchCache
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class UsageRecordRegistry(Registry):
     def __init__(self, cache: WatchCache, hosts: Registry) -> None:
         super().__init__(USAGERECORDS, cache)
         self._hosts = hosts
+        self.written = True
+        """Whether the last search could write what it found missing."""
 
     async def keep(self) -> None:
         """Create missing records and delete old ones, until cancelled."""
@@ -64,14 +66,18 @@ class UsageRecordRegistry(Registry):
 
     async def settle(self) -> None:
         """Create missing records, and delete old ones."""
+        self.written = await self._settle()
+
+    async def _settle(self) -> bool:
         for operations in self._missing():
             try:
                 await self.cache.commit(operations)
             except Conflict:
                 continue  # the Host's own write, or another replica, has written the record
-            except Unavailable as error:
+            except StorageError as error:
                 log.warning("UsageRecords cannot be written now; until then, the histories of the Hosts keep the claims: %s", error)
-                return
+                return False
+        return True
 
     def _missing(self) -> Iterator[list[Operation]]:
         for host in list(self._hosts.collection.range()):

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Protocol
 
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from apiserver.client.errors import ApiException
@@ -37,7 +38,7 @@ class Manager:
         self._patience = patience
         self.informers: list[Informer] = []
         self._optional: list[Informer] = []
-        self.collectors: list[Collector] = []
+        self.collectors: list[Collector] = [Followed(self._optional)]
         """The metrics that are exported while this manager runs."""
         self._runnables: list[Callable[[], Awaitable[None]]] = []
         self.started = asyncio.Event()
@@ -91,6 +92,26 @@ class Manager:
     def _is_overdue(self, informer: Informer) -> bool:
         since = informer.stale_since
         return not self.started.is_set() or since is None or asyncio.get_running_loop().time() - since > self._patience
+
+
+class Followed(Collector):
+    """The metrics that say which kinds cannot be read. Other alerts report a server that does not
+    answer."""
+
+    def __init__(self, informers: Iterable[Informer]) -> None:
+        self._informers = informers
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the present values."""
+        for informer in self._informers:
+            name = f"metal3_workloads_{informer.resource.plural}_followed"
+            yield GaugeMetricFamily(name, f"Whether the controllers can read {informer.resource.kind}s.", float(_is_readable(informer)))
+
+
+def _is_readable(informer: Informer) -> bool:
+    """Return whether the server serves the kind, and allows reading it."""
+    error = informer.last_error
+    return not (isinstance(error, ApiException) and (error.forbidden or error.not_found))
 
 
 async def _never_ends(run: Callable[[], Awaitable[None]]) -> None:

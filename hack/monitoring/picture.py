@@ -36,6 +36,7 @@ from hack.realcluster import ports
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "manifests/components/monitoring/dashboard.json"
 WORKLOADS = Resource("workload.metal3.io", "v1alpha1", "workloads", "Workload")
+RESERVATIONS = Resource("workload.metal3.io", "v1alpha1", "reservations", "Reservation")
 SETS = Resource("workload.metal3.io", "v1alpha1", "workloadsets", "WorkloadSet")
 BARE_METAL_HOSTS = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMetalHost")
 FAULT = "simulator.metal3.io/fail"
@@ -94,7 +95,8 @@ def configuration(folder: Path, kubeconfig: dict[str, Any]) -> Path:
 
 
 async def live(kubeconfig: dict[str, Any]) -> None:
-    """Create and delete Workloads of two tenants for SECONDS. Each has a WorkloadSet, too."""
+    """Create and delete Workloads of two tenants for SECONDS. Each has a WorkloadSet and a
+    Reservation, too."""
     until, chance = time.monotonic() + SECONDS, random.Random(7)
     async with Client(kubeconfig, context="hardware") as owner:
         for name in chance.sample([f"host-{number}" for number in range(HOSTS)], FAILING):
@@ -102,6 +104,7 @@ async def live(kubeconfig: dict[str, Any]) -> None:
     async with Client(kubeconfig, context="management") as client:
         for namespace, replicas in (("tenant-a", 3), ("tenant-b", 5)):
             await client.create(SETS, workload_set(replicas, chance), namespace)
+            await client.create(RESERVATIONS, reservation(), namespace)
         present: list[tuple[str, str]] = []
         number = 0
         while time.monotonic() < until:
@@ -134,6 +137,14 @@ def workload_set(replicas: int, chance: random.Random) -> dict[str, Any]:
     template = {"metadata": {"labels": labels["matchLabels"]}, "spec": {**workload(0, chance)["spec"], "requirements": {"cpuCount": 1}}}
     spec = {"replicas": replicas, "selector": labels, "template": template, "minAvailable": replicas}
     return {"apiVersion": SETS.api_version, "kind": "WorkloadSet", "metadata": {"name": "set"}, "spec": spec}
+
+
+def reservation() -> dict[str, Any]:
+    """Return a Reservation of half of the hosts. Some of these fail, so each tenant lacks hosts for
+    a while."""
+    end = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 2 * SECONDS))
+    spec = {"className": "metal", "hosts": HOSTS // 2, "endTime": end}
+    return {"apiVersion": RESERVATIONS.api_version, "kind": "Reservation", "metadata": {"name": "kept"}, "spec": spec}
 
 
 def series(url: str, expression: str, start: float, end: float) -> list[dict[str, Any]]:

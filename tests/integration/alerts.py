@@ -25,7 +25,11 @@ TENANTS_REASONS = (
 or another alert fires."""
 SETS, FOLLOWED = "metal3_workloads_workloadsets", "metal3_workloads_workloadsets_followed"
 LEASES = "metal3_workloads_leases"
+KEPT, STALLED = "metal3_workloads_reservation_hosts", "metal3_workloads_reservation_stalled"
+RESERVATIONS_FOLLOWED, USAGE_FOLLOWED = "metal3_workloads_reservations_followed", "metal3_workloads_usagerecords_followed"
+USAGE_WRITTEN = "metal3_workloads_usagerecords_written"
 _REGISTERED = "metal3_workloads_apiservice_registered"
+_RESERVATION = 'namespace="a",reservation="launch",class="metal"'
 BACKED_UP = "metal3_workloads_backup_last_success_timestamp_seconds"
 
 
@@ -323,6 +327,63 @@ ALERTS = {
             **_constant(_REGISTERED, f'{SERVER},apiservice="v1alpha1.workload.metal3.io"', 0),
         },
         "The controllers cannot read WorkloadSets.",
+    ),
+    "Metal3WorkloadsReservationShort": Alert(
+        {
+            **_constant(KEPT, f'{CONTROLLERS},{_RESERVATION},state="missing",pod="a"', 2),
+            **_constant(KEPT, f'{CONTROLLERS},{_RESERVATION},state="used",pod="a"', 3),
+        },
+        {
+            **_constant(KEPT, f'{CONTROLLERS},{_RESERVATION},state="missing"', 0),
+            **_constant(KEPT, f'{CONTROLLERS},{_RESERVATION},state="available"', 3),
+            f'{KEPT}{{{CONTROLLERS},namespace="b",reservation="r",class="metal",state="missing"}}': "5+0x40 0 2+0x48",
+        },
+        "The Reservation launch of a has lacked hosts for an hour, 2 at present.",
+        {"namespace": "a", "reservation": "launch", "class": "metal"},
+        at=80,
+    ),
+    "Metal3WorkloadsReservationStalled": Alert(
+        {
+            f'{STALLED}{{{CONTROLLERS},{_RESERVATION},pod="a"}}': "1+0x30 stale",
+            f'{STALLED}{{{CONTROLLERS},{_RESERVATION},pod="b"}}': "_x30 1+0x60",
+        },
+        {
+            **_constant(STALLED, f"{CONTROLLERS},{_RESERVATION}", 0),
+            f'{STALLED}{{{CONTROLLERS},namespace="b",reservation="r",class="gone"}}': "0+0x50 1+0x9 0+0x30",
+        },
+        "The Reservation launch of a keeps no hosts.",
+        {"namespace": "a", "reservation": "launch", "class": "metal"},
+    ),
+    "Metal3WorkloadsReservationsNotFollowed": Alert(
+        {
+            **_constant(RESERVATIONS_FOLLOWED, CONTROLLERS, 0),
+            **_constant(FOLLOWED, CONTROLLERS, 1),
+            **_constant(_REGISTERED, f'{SERVER},apiservice="v1alpha1.workload.metal3.io"', 1),
+        },
+        {
+            **_constant(RESERVATIONS_FOLLOWED, f'{CONTROLLERS},pod="a"', 0),
+            **_constant(_REGISTERED, f'{SERVER},apiservice="v1alpha1.workload.metal3.io"', 0),
+        },
+        "The controllers cannot read Reservations.",
+    ),
+    "Metal3WorkloadsUsageNotFollowed": Alert(
+        {
+            **_constant(USAGE_FOLLOWED, CONTROLLERS, 0),
+            **_constant(_REGISTERED, f'{SERVER},apiservice="v1alpha1.workload.metal3.io"', 1),
+        },
+        {
+            **_constant(USAGE_FOLLOWED, f'{CONTROLLERS},pod="a"', 0),
+            **_constant(_REGISTERED, f'{SERVER},apiservice="v1alpha1.workload.metal3.io"', 0),
+        },
+        "The controllers cannot read UsageRecords.",
+    ),
+    "Metal3WorkloadsUsageNotRecorded": Alert(
+        {**_constant(USAGE_WRITTEN, f'{SERVER},pod="a"', 0), **_constant(USAGE_WRITTEN, f'{SERVER},pod="b"', 1)},
+        {
+            **_constant(USAGE_WRITTEN, f'{SERVER},pod="a"', 1),
+            f'{USAGE_WRITTEN}{{{SERVER},pod="b"}}': "1+0x50 0+0x12 1+0x30",
+        },
+        "Missing UsageRecords cannot be written.",
     ),
     "Metal3WorkloadsLeaseNotEnded": Alert(
         _constant(LEASES, f'{CONTROLLERS},class="metal",state="ended"', 2),

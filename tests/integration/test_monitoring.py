@@ -344,6 +344,7 @@ SERVER = {
         "apiserver_admission_match_condition_evaluation_errors_total",
         "metal3_workloads_admission_policies_followed",
     },
+    "usage": {"metal3_workloads_usagerecords_written"},
     "certificates": {
         "apiserver_client_certificate_expiration_seconds_bucket",
         "metal3_workloads_serving_certificate_expiration_timestamp_seconds",
@@ -389,8 +390,16 @@ CONTROLLERS = {
         "metal3_workloads_leases",
         "metal3_workloads_leases_ended_total",
     },
-    "reservations": {"metal3_workloads_reservation_hosts"},
-    "usage": {"metal3_workloads_host_allocated_seconds_total", "metal3_workloads_host_powered_on_seconds_total"},
+    "reservations": {
+        "metal3_workloads_reservation_hosts",
+        "metal3_workloads_reservation_stalled",
+        "metal3_workloads_reservations_followed",
+    },
+    "usage": {
+        "metal3_workloads_host_allocated_seconds_total",
+        "metal3_workloads_host_powered_on_seconds_total",
+        "metal3_workloads_usagerecords_followed",
+    },
     "backups": {"metal3_workloads_backup_last_success_timestamp_seconds"},
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,17 +10,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from apiserver.apis.names import LEASE_EXPIRED as EXPIRED
-from controllers.cluster import connect
-from controllers.fleetmetrics import REASONS, FleetMetrics, follow, state_of
+from controllers.fleetmetrics import REASONS, FleetMetrics, state_of
 from controllers.workload.lease import EXPIRING
 from controllers.workloadset.status import SET_STATES
-from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 from tests.unit.cost import assert_cheaper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.client.client import Client
     from apiserver.client.objects import Object
 
 CREATED = 1_800_000_000.0
@@ -316,20 +312,3 @@ def test_a_lease_whose_end_is_taken_back_is_counted_once() -> None:
     for old, new in itertools.pairwise((ended, before, ended)):
         other.metrics.workload_changed(old, new)
     assert other.value("leases_ended_total", class_="metal") == 0, "the leader before has counted it"
-
-
-async def test_sets_that_cannot_be_read_are_shown(api: FakeApi, client: Client) -> None:
-    """An older ClusterRole has no rule for them, and the controllers work on without."""
-    api.fail = lambda _, path: Failure(403, "Forbidden") if "workloadsets" in path else None
-    cluster = connect(client)
-    registry = CollectorRegistry()
-    registry.register(follow(cluster))
-    task = asyncio.ensure_future(cluster.sets.run())
-    try:
-        await eventually(lambda: cluster.sets.last_error is not None)
-        assert registry.get_sample_value("metal3_workloads_workloadsets_followed") == 0
-        api.fail = lambda *_: None
-        await eventually(lambda: registry.get_sample_value("metal3_workloads_workloadsets_followed") == 1)
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

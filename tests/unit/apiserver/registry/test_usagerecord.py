@@ -12,7 +12,7 @@ from apiserver.client.clock import seconds_of, timestamp
 from apiserver.registry.catalog import management_catalog
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from apiserver.registry.usagerecord import KEPT, USAGERECORDS
-from storage.base import Delete
+from storage.base import Delete, Full, TooLarge
 from storage.cache import WatchCache
 from tests.crashes.memory import Data, MemoryStore
 from tests.unit.apiserver.admission.test_machinequota import Replica
@@ -134,6 +134,26 @@ async def test_a_claim_of_an_earlier_version_gets_its_record_from_the_history(na
     await named.catalog.usage.settle()
     assert counted(named, first) == [("tenant-a", 90, 0)]
     assert record(named, first)["current"]["namespace"] == "tenant-a"
+
+
+async def test_a_record_that_cannot_be_written_is_shown_until_it_is(named: Registries, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = await named.add_host()
+    await bind(named, host)
+    usage = named.catalog.usage
+    entry = usage.get("", host)
+    await usage.cache.commit([Delete(entry.key, entry.revision)])
+    for error in (Full("no room"), TooLarge("too large")):
+
+        async def refused(_: object, error: Exception = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr(usage.cache, "commit", refused)
+            await usage.settle()
+        assert not usage.written
+    await usage.settle()
+    assert usage.written
+    assert usage.find("", host) is not None
 
 
 async def test_what_a_server_of_an_earlier_version_did_not_record_is_corrected(named: Registries, clock: Clock) -> None:

@@ -234,6 +234,20 @@ def test_metrics_say_what_is_used_available_and_missing() -> None:
     assert 'reservation="new",state="missing"} 0.0' in text
 
 
+def test_metrics_say_which_reservations_wait_in_vain() -> None:
+    """A Reservation that has ended is stalled, too, but nobody has to act."""
+    stalled, over = {"type": "Stalled", "status": "True"}, {"type": "Expired", "status": "True"}
+    states = {"fine": [], "stalled": [stalled], "over": [stalled, over]}
+    registry = CollectorRegistry()
+    registry.register(ReservationMetrics([reservation(name) | {"status": {"conditions": found}} for name, found in states.items()]))
+
+    def value(name: str) -> float | None:
+        labels = {"namespace": "a", "reservation": name, "class": "metal"}
+        return registry.get_sample_value("metal3_workloads_reservation_stalled", labels)
+
+    assert {name: value(name) for name in states} == {"fine": 0, "stalled": 1, "over": 0}
+
+
 def test_the_next_look_is_at_the_next_start_or_end() -> None:
     now = datetime(2026, 1, 1, tzinfo=UTC)
 
