@@ -1,10 +1,10 @@
 """Limit the machines of a namespace by class, and by their CPUs and memory.
 
 The limits are those of the management cluster's ResourceQuotas. The use is counted from the stored
-objects while the write has its namespace's turn (see Turns). If another replica has added anything
-to the namespace meanwhile, the commit fails and the write is decided again. So no charge has to be
-refunded, and nothing has to be repaired after a crash. The quota's status is written afterwards
-(see server.delegation.usedamounts).
+objects while the write has its namespace's turn (see QuotaTurns). If another replica has added
+anything to the namespace meanwhile, the commit fails and the write is decided again. So no charge
+has to be refunded, and nothing has to be repaired after a crash. The quota's status is written
+afterwards (see server.delegation.quotastatus).
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from apiserver.admission.amounts import Limits, limits, refusal
-from apiserver.admission.heldhosts import target_of
+from apiserver.admission.chargedhosts import target_of
+from apiserver.admission.machinelimits import Limits, limits, refusal
+from apiserver.admission.quotaturns import QuotaTurns
 from apiserver.admission.resourcequota import Quotas, QuotaUnavailable, unknown
-from apiserver.admission.turns import Turns
 from apiserver.apis.status import forbidden
-from apiserver.registry.claims.charge import can_take_again
 from apiserver.registry.claims.claims import Claims
-from apiserver.registry.claims.usage import of_left, of_namespace, of_workload
+from apiserver.registry.claims.quotacharges import can_take_again
+from apiserver.registry.claims.quotausage import of_left, of_namespace, of_workload
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.entry import Entry
 
 
 class _Change(NamedTuple):
-    """The effect of a write: the hosts that do not count beside its Workload, the amounts that the
+    """The effect of a write: the hosts that do not count besides its Workload, the amounts that the
     Workload counts before the write, and the amounts that the write adds."""
 
     taken: Collection[str]
@@ -46,7 +46,7 @@ class MachineQuota:
     It comes before quotas of objects, which would otherwise be charged for a moment for writes that
     are refused here."""
 
-    def __init__(self, quotas: Quotas, claims: Claims, turns: Turns) -> None:
+    def __init__(self, quotas: Quotas, claims: Claims, turns: QuotaTurns) -> None:
         self._quotas, self._claims, self._turns = quotas, claims, turns
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
-from apiserver.admission.quota import Request, StatusUnknown, counted_as, judge, limits, quantity, refusal, with_used
+from apiserver.admission.quotaevaluator import Request, StatusUnknown, check_requests, counted_as, limits, quantity, refusal, with_used
 from apiserver.apis.status import ApiError, forbidden, internal, service_unavailable
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.resource import Resource
@@ -57,8 +57,8 @@ class _Charge:
 
     Context.on_finish calls it with the outcome."""
 
-    def __init__(self, group: _Group, name: str, *, dry: bool, beside: Callable[[], int]) -> None:
-        self.group, self.name, self.dry, self.beside = group, name, dry, beside
+    def __init__(self, group: _Group, name: str, *, dry: bool, additional: Callable[[], int]) -> None:
+        self.group, self.name, self.dry, self.additional = group, name, dry, additional
         self.born = time.monotonic()
         self.charged: set[str] = set()
         self.answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
@@ -71,19 +71,19 @@ class ResourceQuota:
     """The Admission of quotas. It is the last plugin, so that no write is counted that another one
     refuses.
 
-    `names(resource, namespace)` returns the names of this server's objects. `beside(attributes)`
-    returns how many hosts count in addition for a creation or a binding (see HeldHosts). `seconds`:
-    see SECONDS."""
+    `names(resource, namespace)` returns the names of this server's objects.
+    `additional(attributes)` returns how many hosts count in addition for a creation or a binding
+    (see ChargedHosts). `seconds`: see SECONDS."""
 
     def __init__(
         self,
         quotas: Quotas,
         names: Callable[[Resource, str], Collection[str]],
-        beside: Callable[[Attributes], int] = lambda attributes: 0,
+        additional: Callable[[Attributes], int] = lambda attributes: 0,
         *,
         seconds: float = SECONDS,
     ) -> None:
-        self._quotas, self._names, self._beside, self._seconds = quotas, names, beside, seconds
+        self._quotas, self._names, self._additional, self._seconds = quotas, names, additional, seconds
         self._groups: dict[tuple[str, str], _Group] = {}
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
@@ -116,7 +116,7 @@ class ResourceQuota:
         another one. All objects count here, bound or not, so that concurrent bindings need not know
         of each other."""
         resource, namespace = attributes.resource, attributes.namespace
-        if attributes.subresource != "binding" or not self._beside(attributes):
+        if attributes.subresource != "binding" or not self._additional(attributes):
             return
         counted = counted_as(resource)
         try:
@@ -125,10 +125,10 @@ class ResourceQuota:
             raise unknown(namespace, error) from None
         except StatusUnknown as error:
             raise forbidden(resource.group, resource.plural, attributes.name, _status_unknown(error, counted)) from None
-        beside, held = self._beside(attributes), len(self._names(resource, namespace))
-        exceeded = [limit for limit in found if held + beside > limit.hard]
+        additional, held = self._additional(attributes), len(self._names(resource, namespace))
+        exceeded = [limit for limit in found if held + additional > limit.hard]
         if exceeded:
-            why = refusal(exceeded[0], held - 1, counted, beside)
+            why = refusal(exceeded[0], held - 1, counted, additional)
             raise forbidden(resource.group, resource.plural, attributes.name, why)
 
     async def close(self) -> None:
@@ -147,7 +147,7 @@ class ResourceQuota:
 
     async def _charge(self, group: _Group, attributes: Attributes) -> str | None:
         context = attributes.context
-        charge = _Charge(group, attributes.name, dry=context.dry_run, beside=lambda: self._beside(attributes))
+        charge = _Charge(group, attributes.name, dry=context.dry_run, additional=lambda: self._additional(attributes))
         group.add(charge)
         try:
             async with asyncio.timeout(self._seconds):
@@ -237,8 +237,8 @@ class _Group:
             except StatusUnknown as error:
                 _answer(batch, [_status_unknown(error, self._counted)] * len(batch))
                 return
-            requests = [Request(charge.name, frozenset(charge.charged), charge.dry, charge.beside()) for charge in batch]
-            outcome = judge(found, requests, self._held(), self._counted)
+            requests = [Request(charge.name, frozenset(charge.charged), charge.dry, charge.additional()) for charge in batch]
+            outcome = check_requests(found, requests, self._held(), self._counted)
             fitting = [charge for charge, why in zip(batch, outcome.refusals, strict=True) if why is None and not charge.dry]
             if await self._write(quotas, outcome.used, fitting):
                 self._admitted.update(charge for charge in fitting if charge.charged and not charge.answer.done())

@@ -12,7 +12,7 @@ from apiserver.apis.names import ADOPTS, CLAIMED_THROUGH
 from apiserver.apis.status import ApiError, conflict, method_not_allowed, not_found
 from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.registry import hardwaredata
-from apiserver.registry.claims import metering
+from apiserver.registry.claims import usagerecords
 from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, with_release_finalizer
 from apiserver.registry.claims.conditions import with_conditions
 from apiserver.registry.claims.confirmation import Confirmations
@@ -225,7 +225,7 @@ class BareMetalHostViewStrategy(Strategy):
         if update.action == "give up":
             made = metadata.mark_deleted(made, "") or made
         view = self.claims.view_object(host, made, entry.namespace, entry.name)
-        used = metering.operations(self.claims.records, host, begins=True)
+        used = usagerecords.operations(self.claims.records, host, begins=True)
         return view, [workloads.put(None, made, follows=False), self.claims.hosts.put(host_entry, host), *used]
 
     async def _change(

@@ -12,10 +12,10 @@ from apiserver.apis.names import CLASS_LABEL
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION
 from apiserver.apis.workloadclass import retain_problem
-from apiserver.registry.claims import history, metering
-from apiserver.registry.claims.charge import charge_by_report, charge_of
+from apiserver.registry.claims import history, usagerecords
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
-from apiserver.registry.claims.metering import size
+from apiserver.registry.claims.quotacharges import charge_by_report, charge_of
+from apiserver.registry.claims.usagerecords import size
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.context import Context, DeleteOptions
 from apiserver.registry.generic.entry import Entry
@@ -170,12 +170,12 @@ class HostStrategy(Strategy):
         """Update the claimant's view, and the record of use. A cleared claim removes the view and
         updates the Workload."""
         others = self._claimed_view(new) if "claimRef" in new["spec"] else self._unclaim(old, new) if old is not None else []
-        used = old is not None and metering.holding(old) != metering.holding(new)
-        return new, [*others, *metering.operations(self.claims.records, new)] if used else others
+        used = old is not None and usagerecords.holder_fields(old) != usagerecords.holder_fields(new)
+        return new, [*others, *usagerecords.operations(self.claims.records, new)] if used else others
 
     def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
         """Remove the view and update the Workload and the record of use, as for a cleared claim."""
-        return [*self._unclaim(last, None), *metering.operations(self.claims.records, metering.without_holder(last))]
+        return [*self._unclaim(last, None), *usagerecords.operations(self.claims.records, usagerecords.without_holder(last))]
 
     def _claimed_view(self, host: dict[str, Any]) -> list[Operation]:
         workload = self.claims.workload_of_host(host)

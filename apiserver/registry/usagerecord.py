@@ -1,6 +1,6 @@
 """Serve UsageRecords read-only, and maintain one for each host that a namespace has or had.
 
-The commits that change a Host write its record (see claims.metering). The task `keep` creates the
+The commits that change a Host write its record (see claims.usagerecords). The task `keep` creates the
 missing records of hosts that an earlier version claimed. It also deletes the records of Hosts that
 were deleted long ago.
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 from apiserver.apis.usagerecord import UsageRecord
 from apiserver.apis.workload import GROUP, VERSION
-from apiserver.registry.claims import metering
+from apiserver.registry.claims import usagerecords
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import AGE, READING, Column, Resource
@@ -43,7 +43,7 @@ USAGERECORDS = Resource(
     verbs=READING,
 )
 
-KEPT = 400 * metering.DAY
+KEPT = 400 * usagerecords.DAY
 """The seconds from the last use of a deleted host until its record is deleted: thirteen months."""
 SECONDS = 60.0
 """The seconds between two searches for hosts without a record."""
@@ -83,7 +83,7 @@ class UsageRecordRegistry(Registry):
         for host in list(self._hosts.collection.range()):
             known = self.find("", host.name)
             recorded = (known.fields[".namespace"], known.fields[".poweredOn"]) if known is not None else ("", "")
-            if recorded != _present(host) and (made := metering.operations(self, host.object(), begins=True, missed=True)):
+            if recorded != _present(host) and (made := usagerecords.operations(self, host.object(), begins=True, missed=True)):
                 yield [*made, Check(host.key, host.revision)]
         yield from self._without_hosts(list(self.collection.range()))
 
@@ -92,9 +92,9 @@ class UsageRecordRegistry(Registry):
             if self._hosts.find("", entry.name) is not None:
                 continue
             record = entry.object()
-            end = metering.ended(record["spec"])
+            end = usagerecords.ended(record["spec"])
             if end is None:
-                yield [self.put(entry, {**record, "spec": metering.released(record["spec"], int(time.time()))})]
+                yield [self.put(entry, {**record, "spec": usagerecords.released(record["spec"], int(time.time()))})]
             elif end + KEPT < time.time():
                 yield [Delete(entry.key, entry.revision)]
 

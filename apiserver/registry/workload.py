@@ -13,7 +13,7 @@ from apiserver.apis.names import FIRST_BOOT, RELEASE_FINALIZER
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import CHOICE, GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
-from apiserver.registry.claims import lease, metering
+from apiserver.registry.claims import lease, usagerecords
 from apiserver.registry.claims.binding import binding_causes, keep_binding, with_binding, with_state_of_earlier_controllers
 from apiserver.registry.claims.claims import Claims, adopting, bound, free_reason, with_release_finalizer
 from apiserver.registry.claims.heartbeat import Heartbeat
@@ -403,7 +403,7 @@ class WorkloadRegistry(Registry):
         view = self.claims.view_operations(host, workload)
         operations = [self.put(entry, workload), self.claims.hosts.put(host_entry, host), *view]
         self.claims.check_commit(host_entry, namespace, name, operations)
-        return [*operations, *metering.operations(self.claims.records, host, begins=True)]
+        return [*operations, *usagerecords.operations(self.claims.records, host, begins=True)]
 
 
 def success() -> dict[str, Any]:

@@ -18,7 +18,6 @@ from apiserver.client.client import JSON_PATCH
 from apiserver.client.errors import ApiException, ignore_not_found
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, typed, uid_of
 from controllers import kinds
-from controllers.charges import ends, is_over
 from controllers.cluster import Cluster
 from controllers.consumer.controller import consumer_gone
 from controllers.host.abandoned import ABANDONED, AbandonedSince, Terms, looks_lost, reclaim, terms_of, wait_of, with_abandonment
@@ -26,6 +25,7 @@ from controllers.host.events import host_events
 from controllers.host.health import with_health
 from controllers.host.tenancy import with_tenancy
 from controllers.providers.base import Provider, ProviderHost
+from controllers.quotacharges import ends, is_over
 from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
 from controllers.workload.controller import WorkloadController

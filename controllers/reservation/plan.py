@@ -19,7 +19,7 @@ import orjson
 
 from apiserver.apis.host import dirty_for, is_open_to, unavailable_reason
 from apiserver.client.objects import Object, deleting, name_of, namespace_of, uid_of
-from controllers.charges import PASSING
+from controllers.quotacharges import PASSING
 from controllers.scheduler.fit import Candidate, Requirements, candidate, capacity, requirements_of, unsuitable_reason
 
 

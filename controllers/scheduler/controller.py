@@ -16,10 +16,10 @@ from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
-from controllers.charges import is_of_quota
 from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
 from controllers.cluster import Cluster, gang_key, recovered_key, tenancy_of
 from controllers.gangs import has_host
+from controllers.quotacharges import is_of_quota
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable_phrase

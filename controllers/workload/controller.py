@@ -16,11 +16,11 @@ from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig, ignore_not_found
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, typed
 from controllers import kinds
-from controllers.charges import is_settling
 from controllers.classaccess import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host, gang_key
 from controllers.gangs import has_host, standing
 from controllers.providers.base import Applied, ApplyRequest, Outcome, Provider, ProviderError
+from controllers.quotacharges import is_settling
 from controllers.runtime.conditions import find_condition, is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workload.lease import Leases, sooner

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.registry.claims.metering import holding
+from apiserver.registry.claims.usagerecords import holder_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,8 +95,8 @@ def unmetered(events: list[Event]) -> list[str]:
     for event in events:
         if "/hosts/" not in event.key:
             continue
-        before = holding(orjson.loads(event.previous)) if event.previous else None
-        after = holding(orjson.loads(event.value)) if event.type == "put" else None
+        before = holder_fields(orjson.loads(event.previous)) if event.previous else None
+        after = holder_fields(orjson.loads(event.value)) if event.type == "put" else None
         if before != after and _without_size(records.get(event.key.rpartition("/")[2], {}).get("current")) != _without_size(after):
             found.append(f"{event.key}: used as {before} and then as {after}, which its record does not say")
     return found

@@ -13,11 +13,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.chain import AdmissionChain
-from apiserver.admission.heldhosts import HeldHosts
+from apiserver.admission.chargedhosts import ChargedHosts
 from apiserver.admission.machinequota import MachineQuota
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.admission.quotaturns import QuotaTurns
 from apiserver.admission.resourcequota import ResourceQuota
-from apiserver.admission.turns import Turns
 from apiserver.apis.host import host_name
 from apiserver.client.client import Client
 from apiserver.client.objects import Resource
@@ -90,7 +90,7 @@ class Quotas:
 
     def __init__(self, server: ApiServer) -> None:
         self._server, self.hard, self.amounts = server, dict[str, int](), dict[str, dict[str, str]]()
-        self.plugin = ResourceQuota(self, self._names, self._beside)
+        self.plugin = ResourceQuota(self, self._names, self._charged_count)
 
     async def get(self, namespace: str, *, live: bool = False) -> list[Object]:
         """See the protocol."""
@@ -107,9 +107,9 @@ class Quotas:
     def _names(self, resource: Served, namespace: str) -> list[str]:
         return [entry.name for entry in self._server.registries[resource.kind].collection.range(resource.key(namespace, ""))]
 
-    def _beside(self, attributes: Attributes) -> int:
+    def _charged_count(self, attributes: Attributes) -> int:
         registry = self._server.registries.get("Workload")
-        return HeldHosts(registry.claims).beside(attributes) if isinstance(registry, WorkloadRegistry) else 0
+        return ChargedHosts(registry.claims).count(attributes) if isinstance(registry, WorkloadRegistry) else 0
 
 
 class ApiServer:
@@ -127,7 +127,7 @@ class ApiServer:
         managed = [] if hardware else management_catalog(self.cache, admission=admission, namespaces=namespaces).registries
         for one in managed:
             if isinstance(one, WorkloadRegistry):
-                admission.add(MachineQuota(self.quotas, one.claims, Turns(self.cache)))
+                admission.add(MachineQuota(self.quotas, one.claims, QuotaTurns(self.cache)))
         admission.add(self.quotas.plugin)
         own = [real_hosts(self.cache, admission), hardware_data(self.cache, admission)] if hardware else managed
         registries = [*core.registries, *own]

@@ -9,9 +9,9 @@ from prometheus_client.registry import Collector
 
 from apiserver.admission.caller import HttpCaller
 from apiserver.admission.chain import AdmissionChain
+from apiserver.admission.chargedhosts import ChargedHosts
 from apiserver.admission.configurations import Configurations
 from apiserver.admission.dispatcher import Dispatcher
-from apiserver.admission.heldhosts import HeldHosts
 from apiserver.admission.machinequota import MachineQuota
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.mutating import MutatingWebhooks
@@ -20,9 +20,9 @@ from apiserver.admission.policies.metrics import EvaluationMetrics
 from apiserver.admission.policies.mutating import MutatingPolicies
 from apiserver.admission.policies.running import Runner
 from apiserver.admission.policies.validating import ValidatingPolicies
+from apiserver.admission.quotaturns import QuotaTurns
 from apiserver.admission.reinvocation import Mutators
 from apiserver.admission.resourcequota import ResourceQuota
-from apiserver.admission.turns import Turns
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.client.client import Client
 from apiserver.client.informer import Informer
@@ -34,7 +34,7 @@ from apiserver.registry.generic.resource import Resource as Served
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.server.delegation.policies import ManagementParams, Reviews, mutating_policies, validating_policies
 from apiserver.server.delegation.quotas import ManagementQuotas
-from apiserver.server.delegation.usedamounts import UsedAmounts
+from apiserver.server.delegation.quotastatus import QuotaStatusWriter
 
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 GROUP = "admissionregistration.k8s.io"
@@ -62,10 +62,10 @@ class ManagementAdmission:
         known = (namespaces, self._params, self._runner, evaluations)
         changing = MutatingPolicies(self._mutating.policies, *known)
         checking = ValidatingPolicies(self._validating.policies, *known)
-        self._held_hosts: HeldHosts | None = None
+        self._charged_hosts: ChargedHosts | None = None
         self._quota_source = ManagementQuotas(client, self._copy)
-        self._quota = ResourceQuota(self._quota_source, self._names, self._beside)
-        self._used: UsedAmounts | None = None
+        self._quota = ResourceQuota(self._quota_source, self._names, self._charged_count)
+        self._used: QuotaStatusWriter | None = None
         self.metrics: tuple[Collector, ...] = (webhooks, evaluations, changing.metrics, checking.metrics)
         mutators = Mutators(changing, MutatingWebhooks(mutating))
         self.chain = AdmissionChain([NamespaceLifecycle(namespaces), mutators, checking, ValidatingWebhooks(validating)])
@@ -75,9 +75,9 @@ class ManagementAdmission:
         self._registries = {(one.resource.group, one.resource.plural): one for one in registries}
         for one in self._registries.values():
             if isinstance(one, WorkloadRegistry):
-                self._held_hosts = HeldHosts(one.claims)
-                self.chain.add(MachineQuota(self._quota_source, one.claims, Turns(one.cache)))
-                self._used = UsedAmounts(self._quotas, self._quota_source, one.claims)
+                self._charged_hosts = ChargedHosts(one.claims)
+                self.chain.add(MachineQuota(self._quota_source, one.claims, QuotaTurns(one.cache)))
+                self._used = QuotaStatusWriter(self._quotas, self._quota_source, one.claims)
         self.chain.add(self._quota)
 
     @property
@@ -132,8 +132,8 @@ class ManagementAdmission:
         registry = self._registries[resource.group, resource.plural]
         return [entry.name for entry in registry.collection.range(resource.key(namespace, ""))]
 
-    def _beside(self, attributes: Attributes) -> int:
-        return self._held_hosts.beside(attributes) if self._held_hosts is not None else 0
+    def _charged_count(self, attributes: Attributes) -> int:
+        return self._charged_hosts.count(attributes) if self._charged_hosts is not None else 0
 
 
 def _check(name: str, informer: Informer) -> Callable[[], Awaitable[None]]:

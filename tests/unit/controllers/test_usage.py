@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.client.clock import seconds_of, timestamp
-from apiserver.registry.claims.metering import followed
+from apiserver.registry.claims.usagerecords import updated_spec
 from controllers.usage import Report, report
 
 START = seconds_of("2026-11-01T00:00:00Z")
@@ -109,7 +109,7 @@ def test_the_report_of_a_host_equals_its_life(steps: list[tuple[tuple[str, bool]
             at = max(clock, since if state else 0, *(second + 1 for second in life))
             life.update(dict.fromkeys(range(since, at), state) if state else {})
             state, since = after, at
-        spec = followed(spec, host, clock)
+        spec = updated_spec(spec, host, clock)
         clock += length
     begin, end = START + min(one, other), START + max(one, other)
     made = of(report([{"metadata": {"name": "h"}, "spec": spec}], begin, end, clock))

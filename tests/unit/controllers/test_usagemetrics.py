@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from apiserver.registry.claims.metering import followed
+from apiserver.registry.claims.usagerecords import updated_spec
 from controllers.usage import report
 from controllers.usagemetrics import SERIES, UsageMetrics, summary
-from tests.unit.apiserver.registry.claims.test_metering import START, host
+from tests.unit.apiserver.registry.claims.test_usagerecords import START, host
 from tests.unit.cost import assert_cheaper
 
 
@@ -33,7 +33,7 @@ class Fleet:
 
     def write(self, name: str, state: dict[str, Any]) -> None:
         old = self.records.get(name)
-        spec = followed(old["spec"] if old is not None else None, state, self.now)
+        spec = updated_spec(old["spec"] if old is not None else None, state, self.now)
         self.records[name] = {"metadata": {"name": name}, "spec": spec}
         self.metrics.changed(summary(old) if old is not None else None, summary(self.records[name]))
 

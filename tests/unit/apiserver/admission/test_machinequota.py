@@ -10,14 +10,14 @@ import pytest
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.machinequota import MachineQuota
+from apiserver.admission.quotaturns import PREFIX, QuotaTurns
 from apiserver.admission.resourcequota import QuotaUnavailable
-from apiserver.admission.turns import PREFIX, Turns
 from apiserver.apis.host import host_name
 from apiserver.apis.quantity import parse_quantity
 from apiserver.apis.status import ApiError
 from apiserver.registry.catalog import management_catalog
-from apiserver.registry.claims import usage
-from apiserver.registry.claims.usage import of_namespace
+from apiserver.registry.claims import quotausage
+from apiserver.registry.claims.quotausage import of_namespace
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from storage.base import Store
 from storage.cache import WatchCache
@@ -96,7 +96,7 @@ class Server(Registries):
     def __init__(self, store: Store, quotas: Limited) -> None:
         self.cache, chain = WatchCache(store, patience=1.0), AdmissionChain([])
         super().__init__(management_catalog(self.cache, admission=chain))
-        self.keys = Turns(self.cache)
+        self.keys = QuotaTurns(self.cache)
         chain.add(MachineQuota(quotas, self.catalog.workloads.claims, self.keys))
         self.quotas = quotas
 
@@ -248,7 +248,7 @@ async def test_which_namespaces_share_a_turn_is_known_to_one_store_and_to_all_of
     """Otherwise, a namespace with a chosen name would make the writes of another one conflict."""
     names = [f"team-{number}" for number in range(8)]
     other, foreign = WatchCache(Replica(server.cache._inner)), WatchCache(MemoryStore(Data()))
-    turns = {cache: Turns(cache) for cache in (other, foreign)}
+    turns = {cache: QuotaTurns(cache) for cache in (other, foreign)}
     for cache in turns:
         await cache.start()
     own = [await server.keys._key(name) for name in names]
@@ -269,7 +269,7 @@ async def test_equal_workloads_are_added_up_at_once(monkeypatch: pytest.MonkeyPa
         read.append(text)
         return parse_quantity(text)
 
-    monkeypatch.setattr(usage, "parse_quantity", parse)
+    monkeypatch.setattr(quotausage, "parse_quantity", parse)
     await server.create("last", requirements={"cpuCount": 2})
     assert 0 < len(read) < 20
 

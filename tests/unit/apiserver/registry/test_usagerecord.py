@@ -36,7 +36,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr("apiserver.registry.claims.metering.time", made)
+    monkeypatch.setattr("apiserver.registry.claims.usagerecords.time", made)
     monkeypatch.setattr("apiserver.registry.usagerecord.time", made)
     return made
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from controllers.charges import ends
 from controllers.host.events import host_events
 from controllers.host.health import NOT_HEALTHY, with_health
 from controllers.providers.base import ProviderHost, Source
+from controllers.quotacharges import ends
 
 
 def reported(status: str | None, *, available: bool = True, reason: str = "") -> ProviderHost:

@@ -6,19 +6,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.registry.claims.charge import can_take_again
 from apiserver.registry.claims.claims import Claims
 from apiserver.registry.claims.projection import host_of
+from apiserver.registry.claims.quotacharges import can_take_again
 from apiserver.registry.generic.attributes import Attributes
 
 
-class HeldHosts:
+class ChargedHosts:
     """Counts the hosts that quotas count in addition to Workloads (see ResourceQuota)."""
 
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
 
-    def beside(self, attributes: Attributes) -> int:
+    def count(self, attributes: Attributes) -> int:
         """Return the number of hosts to count besides the Workloads for this write.
 
         The host that the write claims counts as its Workload. If no host is known yet, hosts that

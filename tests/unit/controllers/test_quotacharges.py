@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controllers.charges import ends, is_over, is_settling
 from controllers.providers.base import Consumer, ProviderHost, Source
+from controllers.quotacharges import ends, is_over, is_settling
 
 MARKED = {"annotations": {"capm3.metal3.io/unhealthy": ""}}
 WORKLOAD = {"metadata": {"namespace": "a", "name": "w", "uid": "u"}}

@@ -30,7 +30,7 @@ SECONDS = 10.0
 """The seconds for which a write waits for its turn."""
 
 
-class Turns:
+class QuotaTurns:
     """The turns of all namespaces. Create it before the cache is started."""
 
     def __init__(self, cache: WatchCache) -> None:
@@ -46,13 +46,13 @@ class Turns:
         key = await self._key(namespace)
         lock = self._locks.get(namespace) or asyncio.Lock()
         self._locks[namespace] = lock
-        if not any(isinstance(one, _Turn) and one.lock is lock for one in context.on_finish):
+        if not any(isinstance(one, _QuotaTurn) and one.lock is lock for one in context.on_finish):
             try:
                 async with asyncio.timeout(SECONDS):
                     await lock.acquire()
             except TimeoutError:
                 raise internal("resource quota evaluation timed out") from None
-            context.on_finish.append(_Turn(lock))
+            context.on_finish.append(_QuotaTurn(lock))
         context.operations = [Put(key, b"{}", self._stored.get(key) or 0, Priority.FOLLOWS)]
 
     async def _key(self, namespace: str) -> str:
@@ -71,7 +71,7 @@ class Turns:
         context.operations = []
 
 
-class _Turn:
+class _QuotaTurn:
     """The turn of one write. Context.on_finish calls it with the outcome, which ends the turn."""
 
     def __init__(self, lock: asyncio.Lock) -> None:

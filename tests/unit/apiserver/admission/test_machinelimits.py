@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.admission.amounts import amount, limits, refusal, used_of
+from apiserver.admission.machinelimits import amount, limits, refusal, used_of
 
 HOSTS, CPU, MEMORY = (f"workload.metal3.io/{resource}" for resource in ("hosts", "cpu", "memory"))
 METAL = "metal.workloadclass.workload.metal3.io/hosts"

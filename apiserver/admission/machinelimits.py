@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from apiserver.admission.quota import applies, quantity
-from apiserver.registry.claims.usage import MEMORY, is_counted
+from apiserver.admission.quotaevaluator import applies, quantity
+from apiserver.registry.claims.quotausage import MEMORY, is_counted
 
 UNITS = (("Ei", 60), ("Pi", 50), ("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10))
 

@@ -46,9 +46,9 @@ def operations(records: Registry, host: Mapping[str, Any], *, begins: bool = Fal
             return []
         metadata = {"name": name, "uid": new_uid(), "creationTimestamp": timestamp(second), "generation": 1}
         kind = {"apiVersion": records.resource.api_version, "kind": records.resource.kind}
-        return [records.put(None, {**kind, "metadata": metadata, "spec": followed(None, host, second)})]
+        return [records.put(None, {**kind, "metadata": metadata, "spec": updated_spec(None, host, second)})]
     record = entry.object()
-    spec = followed(caught_up(record["spec"], host, second) if missed else record["spec"], host, second)
+    spec = updated_spec(caught_up(record["spec"], host, second) if missed else record["spec"], host, second)
     return [] if spec is record["spec"] else [records.put(entry, {**record, "spec": spec})]
 
 
@@ -61,7 +61,7 @@ def size(host: Mapping[str, Any]) -> str | None:
     return ", ".join(part for part in parts if part) or None
 
 
-def holding(host: Mapping[str, Any]) -> dict[str, Any] | None:
+def holder_fields(host: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the fields of UsageRecord.spec.current for the Host, without `since`; None if no
     namespace has the host."""
     spec = host["spec"]
@@ -73,12 +73,12 @@ def holding(host: Mapping[str, Any]) -> dict[str, Any] | None:
     return {**_without_empty(found), "poweredOn": lookup(host, "status.report.status.poweredOn") is True}
 
 
-def followed(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
+def updated_spec(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
     """Return the record's spec after the write of this Host. Returns `spec` itself if nothing
     changes. `now` is in seconds since the epoch."""
     if spec is None:
         spec = _begun(host, now)
-    held, before = holding(host), spec.get("current")
+    held, before = holder_fields(host), spec.get("current")
     if held is not None and before is not None and held["className"] == before.get("className") and "size" in before:
         held = {"size": before["size"], **held}  # a host that is inspected again has no size meanwhile
     if held == (before and {field: value for field, value in before.items() if field != "since"}):
@@ -117,7 +117,7 @@ def without_holder(host: Mapping[str, Any]) -> dict[str, Any]:
 def released(spec: Spec, now: int) -> Spec:
     """Return the record's spec after its Host was deleted."""
     host = {"spec": {"source": {"name": spec.get("host", "")}}}
-    return followed(spec, host, now)
+    return updated_spec(spec, host, now)
 
 
 def ended(spec: Spec) -> int | None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from apiserver.apis.usagerecord import UsageRecord
 from apiserver.client.clock import seconds_of, timestamp
-from apiserver.registry.claims.metering import BYTES, DAY, bounded, ended, followed, released, size
+from apiserver.registry.claims.usagerecords import BYTES, DAY, bounded, ended, released, size, updated_spec
 
 START = seconds_of("2026-11-29T22:00:00Z")
 HARDWARE = {"cpu": {"count": 16}, "ramMebibytes": 65536, "storage": [{"sizeBytes": 2**40}]}
@@ -31,7 +31,7 @@ def story(*steps: tuple[int, dict[str, Any]]) -> dict[str, Any]:
     """Return the record after Hosts at seconds after START."""
     spec: dict[str, Any] | None = None
     for after, state in steps:
-        spec = followed(spec, state, START + after)
+        spec = updated_spec(spec, state, START + after)
     assert spec is not None
     return spec
 
@@ -64,9 +64,9 @@ def test_each_second_is_counted_for_the_namespace_that_had_the_host() -> None:
 
 def test_what_changes_nothing_writes_nothing() -> None:
     spec = story((0, host("a", on=True)))
-    assert followed(spec, host("a", on=True), START + 60) is spec
+    assert updated_spec(spec, host("a", on=True), START + 60) is spec
     free = story((0, host("a")), (5, host()))
-    assert followed(free, host(), START + 60) is free
+    assert updated_spec(free, host(), START + 60) is free
 
 
 def test_a_host_that_is_kept_from_others_belongs_to_the_namespace() -> None:
@@ -114,13 +114,13 @@ def test_a_record_begins_with_the_history_of_earlier_versions() -> None:
         {"namespace": "z", "name": "w", "uid": "2"},
         {"namespace": "b", "name": "w", "uid": "3", "boundAt": timestamp(START + 40), "image": "x"},
     ]
-    spec = followed(None, host("b", on=True, history=history), START + 100)
+    spec = updated_spec(None, host("b", on=True, history=history), START + 100)
     assert [(one["namespace"], one["className"], one["allocatedSeconds"], one["poweredOnSeconds"]) for one in spec["intervals"]] == [
         ("a", "old", 50, 0),
         ("b", "metal", 50, 0),
     ]
     assert spec["current"]["since"] == timestamp(START + 100)
-    assert followed(spec, host(), START + 110)["intervals"][-1]["poweredOnSeconds"] == 10
+    assert updated_spec(spec, host(), START + 110)["intervals"][-1]["poweredOnSeconds"] == 10
 
 
 def test_a_deleted_host_is_released() -> None:
@@ -141,8 +141,8 @@ def test_power_that_is_toggled_for_months_does_not_let_the_record_grow() -> None
     """The sums stay right, and whole days can be told apart for weeks."""
     spec = story((0, host("a")))
     for number in range(1, 4000):
-        spec = followed(spec, host("a" if number % 5 else "b", on=bool(number % 2)), START + number * 600)
-    spec = followed(spec, host(), START + 4000 * 600)
+        spec = updated_spec(spec, host("a" if number % 5 else "b", on=bool(number % 2)), START + number * 600)
+    spec = updated_spec(spec, host(), START + 4000 * 600)
     assert len(orjson.dumps(spec["intervals"])) <= BYTES
     assert sum(total(spec).values()) == 4000 * 600
     days = [one for one in spec["intervals"] if seconds_of(one["to"]) - seconds_of(one["from"]) <= DAY]

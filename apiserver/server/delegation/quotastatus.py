@@ -13,12 +13,12 @@ import logging
 from collections import Counter
 from typing import Any
 
-from apiserver.admission.amounts import limits, used_of
+from apiserver.admission.machinelimits import limits, used_of
 from apiserver.admission.resourcequota import QuotaConflict, Quotas, QuotaUnavailable
 from apiserver.client.informer import Informer
 from apiserver.client.objects import key_of, namespace_of
 from apiserver.registry.claims.claims import Claims
-from apiserver.registry.claims.usage import of_namespace
+from apiserver.registry.claims.quotausage import of_namespace
 from storage.base import StorageError
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ REPEAT_SECONDS = 60.0
 """The seconds after which everything is counted again, even if nothing has changed."""
 
 
-class UsedAmounts:
+class QuotaStatusWriter:
     """Keeps status.used of the quotas that an informer follows."""
 
     def __init__(self, informer: Informer, quotas: Quotas, claims: Claims) -> None:

@@ -14,7 +14,7 @@ from apiserver.client.informer import Informer
 from apiserver.client.objects import key_of
 from apiserver.registry.generic.context import DeleteOptions
 from apiserver.server.delegation.admission import QUOTAS
-from apiserver.server.delegation.usedamounts import UsedAmounts
+from apiserver.server.delegation.quotastatus import QuotaStatusWriter
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries, registries, report
 
 if TYPE_CHECKING:
@@ -56,9 +56,9 @@ def quota(name: str, hard: dict[str, str], used: dict[str, str], namespace: str 
     return {"metadata": metadata, "spec": spec, "status": {"hard": hard, "used": used}}
 
 
-def writer(quotas: Quotas, registries: Registries) -> UsedAmounts:
+def writer(quotas: Quotas, registries: Registries) -> QuotaStatusWriter:
     workloads: WorkloadRegistry = registries.catalog.workloads
-    return UsedAmounts(quotas.informer, quotas, workloads.claims)
+    return QuotaStatusWriter(quotas.informer, quotas, workloads.claims)
 
 
 async def test_the_status_follows_what_is_stored(registries: Registries) -> None:

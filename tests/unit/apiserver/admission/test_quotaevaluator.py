@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.admission.quota import Limit, Request, StatusUnknown, counted_as, judge, limits, quantity, with_used
+from apiserver.admission.quotaevaluator import Limit, Request, StatusUnknown, check_requests, counted_as, limits, quantity, with_used
 from tests.unit.apiserver.admission.writes import THINGS
 
 COUNTED = "count/things.g"
@@ -59,7 +59,7 @@ def test_limits_of_a_namespace() -> None:
 
 def test_each_request_sees_those_before_it() -> None:
     found = [Limit("a", 3, 1), Limit("b", 10, 0)]
-    outcome = judge(found, [Request("w"), Request("x"), Request("y")], set(), COUNTED)
+    outcome = check_requests(found, [Request("w"), Request("x"), Request("y")], set(), COUNTED)
     refusal = "exceeded quota: a, requested: count/things.g=1, used: count/things.g=3, limited: count/things.g=3"
     assert outcome.refusals == [None, None, refusal]
     assert outcome.used == {"a": 3, "b": 2}
@@ -67,23 +67,23 @@ def test_each_request_sees_those_before_it() -> None:
 
 def test_what_is_held_here_counts_when_the_status_lags() -> None:
     found = [Limit("a", 2, 0)]
-    outcome = judge(found, [Request("y")], {"w", "x"}, COUNTED)
+    outcome = check_requests(found, [Request("y")], {"w", "x"}, COUNTED)
     assert outcome.refusals[0] is not None
     assert "used: count/things.g=2" in outcome.refusals[0]
-    assert judge([Limit("a", 3, 0)], [Request("y")], {"w", "x"}, COUNTED).used == {"a": 3}
+    assert check_requests([Limit("a", 3, 0)], [Request("y")], {"w", "x"}, COUNTED).used == {"a": 3}
 
 
 def test_dry_runs_are_judged_and_not_counted() -> None:
     found = [Limit("a", 1, 0)]
-    outcome = judge(found, [Request("w", dry=True), Request("x"), Request("y", dry=True)], set(), COUNTED)
+    outcome = check_requests(found, [Request("w", dry=True), Request("x"), Request("y", dry=True)], set(), COUNTED)
     assert [refusal is None for refusal in outcome.refusals] == [True, True, False]
     assert outcome.used == {"a": 1}
 
 
 def test_what_is_charged_already_is_not_charged_again() -> None:
     found = [Limit("a", 1, 1), Limit("b", 1, 0)]
-    assert judge(found, [Request("w", frozenset({"a"}))], set(), COUNTED).used == {"b": 1}
-    refused = judge([Limit("a", 1, 1), Limit("b", 1, 1)], [Request("w", frozenset({"a"}))], set(), COUNTED).refusals[0]
+    assert check_requests(found, [Request("w", frozenset({"a"}))], set(), COUNTED).used == {"b": 1}
+    refused = check_requests([Limit("a", 1, 1), Limit("b", 1, 1)], [Request("w", frozenset({"a"}))], set(), COUNTED).refusals[0]
     assert refused is not None
     assert "exceeded quota: b," in refused
 
@@ -97,7 +97,7 @@ names = st.sampled_from("abcdefgh")
     st.sets(names),
 )
 def test_no_limit_is_ever_exceeded(found: list[Limit], requests: list[Request], held: set[str]) -> None:
-    outcome = judge(found, requests, held, COUNTED)
+    outcome = check_requests(found, requests, held, COUNTED)
     fitting = [request for request, refusal in zip(requests, outcome.refusals, strict=True) if refusal is None and not request.dry]
     after = held | {request.name for request in fitting}
     for limit in found:
@@ -116,7 +116,7 @@ def test_a_charge_changes_nothing_else() -> None:
 
 
 def test_what_counts_beside_the_objects_takes_their_room() -> None:
-    outcome = judge([Limit("q", 2, 0)], [Request("a", beside=1), Request("b", beside=1), Request("c")], set(), COUNTED)
+    outcome = check_requests([Limit("q", 2, 0)], [Request("a", additional=1), Request("b", additional=1), Request("c")], set(), COUNTED)
     assert [refusal is None for refusal in outcome.refusals] == [True, False, True]
     assert f"used: {COUNTED}=2, limited: {COUNTED}=2; 1 of them are hosts" in str(outcome.refusals[1])
     assert outcome.used == {"q": 2}, "the quota's own count is of objects"

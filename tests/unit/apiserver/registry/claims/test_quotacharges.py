@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.registry.claims.charge import can_take_again, charge_by_report, charge_of
+from apiserver.registry.claims.quotacharges import can_take_again, charge_by_report, charge_of
 from apiserver.registry.generic.context import DeleteOptions
 from storage.base import Delete
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries, report

@@ -39,13 +39,13 @@ class Limit:
 class Request:
     """One creation.
 
-    charged: the quotas whose status already counts it. dry: whether it is a dry run. beside: the
-    number of things that count but are not objects of the kind (see HeldHosts)."""
+    charged: the quotas whose status already counts it. dry: whether it is a dry run.
+    additional: the number of things that count but are not objects of the kind (see ChargedHosts)."""
 
     name: str
     charged: AbstractSet[str] = frozenset()
     dry: bool = False
-    beside: int = 0
+    additional: int = 0
 
 
 @dataclass(slots=True)
@@ -86,18 +86,18 @@ def applies(quota: Mapping[str, Any]) -> bool:
     return not spec.get("scopes") and not (spec.get("scopeSelector") or {}).get("matchExpressions")
 
 
-def judge(found: Sequence[Limit], requests: Sequence[Request], held: AbstractSet[str], counted: str) -> Outcome:
+def check_requests(found: Sequence[Limit], requests: Sequence[Request], held: AbstractSet[str], counted: str) -> Outcome:
     """Decide for each request in turn whether it fits into all limits, after the previous ones.
 
     `held` are the names of the objects that exist here, or are about to."""
     outcome, names = Outcome(), set(held)
     used = {limit.quota: limit.used for limit in found}
     for request in requests:
-        after, beside = len(names | {request.name}), request.beside
+        after, additional = len(names | {request.name}), request.additional
         exceeded = [
-            limit for limit in found if limit.quota not in request.charged and max(used[limit.quota] + 1, after) + beside > limit.hard
+            limit for limit in found if limit.quota not in request.charged and max(used[limit.quota] + 1, after) + additional > limit.hard
         ]
-        outcome.refusals.append(refusal(exceeded[0], max(used[exceeded[0].quota], len(names)), counted, beside) if exceeded else None)
+        outcome.refusals.append(refusal(exceeded[0], max(used[exceeded[0].quota], len(names)), counted, additional) if exceeded else None)
         if not exceeded and not request.dry:
             names.add(request.name)
             for limit in found:
@@ -129,15 +129,15 @@ def quantity(text: object) -> int:
     return int(number.to_integral_value(ROUND_CEILING))
 
 
-def refusal(limit: Limit, used: int, counted: str, beside: int = 0) -> str:
+def refusal(limit: Limit, used: int, counted: str, additional: int = 0) -> str:
     """Return the refusal in kube-apiserver's words, followed by the number of hosts that count
     besides objects."""
-    asked, taken, most = (f"{counted}={number}" for number in (1, used + beside, limit.hard))
+    asked, taken, most = (f"{counted}={number}" for number in (1, used + additional, limit.hard))
     words = f"exceeded quota: {limit.quota}, requested: {asked}, used: {taken}, limited: {most}"
-    return f"{words}; {_BESIDE.format(beside)}" if beside else words
+    return f"{words}; {_ADDITIONAL.format(additional)}" if additional else words
 
 
-_BESIDE = (
+_ADDITIONAL = (
     "{} of them are hosts that earlier Workloads of the namespace left retained, not cleaned or marked as unhealthy: "
     "ask the hardware's owner to free them"
 )
