@@ -47,7 +47,7 @@ reference: setup ## Write the tables of docs/api.md from the models
 
 pictures: setup ## Draw the diagrams of the documentation, docs/images
 	$(BIN)/python -m hack.pictures
-	$(BIN)/python -m hack.terminal
+	$(BIN)/python -m hack.pictures.terminal
 
 lint: setup ## Style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -13,12 +13,12 @@ from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, Resource, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.classaccess import names_namespace
-from controllers.marks import Marks
 from controllers.owners import controlling_set
 from controllers.quotacharges import charge_key
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
 from controllers.secrets import Secrets
+from controllers.unhealthymarks import Marks
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from apiserver.client.client import JSON_PATCH, Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
-from controllers.fleet import Row, claims, named
+from controllers.fleetreport import Row, claims, named
 from controllers.host.abandoned import ABANDONED
 from controllers.quotacharges import PASSING
 from controllers.resumable import Blocked, RunOptions

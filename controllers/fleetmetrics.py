@@ -25,7 +25,7 @@ from apiserver.client.clock import seconds_of
 from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers.classaccess import default_class, is_connected
 from controllers.cluster import Cluster
-from controllers.gangs import has_host
+from controllers.gangcounts import has_host
 from controllers.host.abandoned import ABANDONED
 from controllers.runtime.conditions import find_condition, is_true
 from controllers.workload.lease import EXPIRING

@@ -3,8 +3,8 @@
 The filter is placed behind authentication and before all expensive work: authorization, the body,
 the handler. Each priority level has its own seats. A flow is a user, or all service accounts of a
 namespace. Within a level, each flow has a queue, and never more than a part of the seats. The time
-of the event loop is shared between flows as well (flowcontrol.looptime). docs/flowcontrol.md lists
-which of its parts were adopted and which were not.
+of the event loop is shared between flows as well (flowcontrol.loopscheduler). docs/flowcontrol.md
+lists which of its parts were adopted and which were not.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from apiserver.filters.authentication import ANONYMOUS
 from apiserver.filters.authorization import MASTERS
 from apiserver.filters.paths import is_health, is_long_running
 from apiserver.flowcontrol.fairqueue import QueueFull, QueueSet, Ticket
-from apiserver.flowcontrol.looptime import LoopTime
+from apiserver.flowcontrol.loopscheduler import LoopScheduler
 from apiserver.flowcontrol.refusals import Refusals
 from apiserver.handlers.request.body import LIMIT
 from apiserver.handlers.request.call import UNKNOWN, Call, Filter, Handler, RequestInfo
@@ -55,7 +55,7 @@ class _Level:
     """A priority level.
 
     `percent` is its part of all seats. One flow has at most 1/`part` of them. For `reserved`, see
-    LoopTime.run."""
+    LoopScheduler.run."""
 
     percent: int
     part: int
@@ -170,7 +170,7 @@ class FlowControl:
         refusals, seats = Refusals(), reading + mutating
         self.levels = {name: _Queues(level, seats, queue_seconds, partial(refusals.count, name)) for name, level in LEVELS.items()}
         self.current = {"readOnly": 0, "mutating": 0}
-        self.loop = LoopTime()
+        self.loop = LoopScheduler()
         self.objects: Callable[[str, str], int] = lambda group, resource: 0
         self._controllers = tuple(controllers)
 

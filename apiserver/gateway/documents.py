@@ -21,7 +21,7 @@ from apiserver.apis.bounded import Bounded
 from apiserver.apis.status import ApiError
 from apiserver.gateway import merge
 from apiserver.gateway.headers import to_client
-from apiserver.gateway.passing import headers_of
+from apiserver.gateway.proxy import headers_of
 from apiserver.gateway.upstream import Upstream
 from apiserver.handlers.discovery.discovery import AGGREGATED, choose
 from apiserver.handlers.discovery.documents import Document

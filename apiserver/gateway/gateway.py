@@ -25,7 +25,7 @@ from apiserver.filters.steps import Meter
 from apiserver.gateway.access import BearerOnly, ByViewGroup
 from apiserver.gateway.counts import Counts
 from apiserver.gateway.documents import Documents
-from apiserver.gateway.passing import Passing, check_headers
+from apiserver.gateway.proxy import Proxy, check_headers
 from apiserver.gateway.target import Part, Target, target_of
 from apiserver.gateway.upstream import Upstream
 from apiserver.handlers.dispatch import Api
@@ -81,7 +81,7 @@ class Gateway:
         self.api, self.counts, self._health = Api(settings.views), Counts(), health
         self._view_group = settings.view_group
         self._documents = Documents(settings.upstream, resources, settings.view_group, settings.vouching)
-        self._passing = Passing(settings.upstream, settings.vouching)
+        self._proxy = Proxy(settings.upstream, settings.vouching)
         common: dict[str, Any] = {"authenticator": BearerOnly(settings.tokens), "auditor": auditor, "meter": meter, "parse": self._parse}
         view = chain.FilterConfig(
             authorizer=ByViewGroup(authorizer, self._group, settings.view_group, self._kinds),
@@ -108,7 +108,7 @@ class Gateway:
     def stop_streams(self) -> None:
         """End all watches, of the view and of kube-apiserver, cleanly. New ones end at once."""
         self.api.stop_watches()
-        self._passing.stop()
+        self._proxy.stop()
 
     def _part(self, http: web.BaseRequest) -> Part:
         """Return the part that answers. A target that every part refuses is refused by PASSED."""
@@ -139,4 +139,4 @@ class Gateway:
         return await self._documents.handle(call, self._target(call.http).document)
 
     async def _pass(self, call: Call) -> web.StreamResponse:
-        return await self._passing.handle(call)
+        return await self._proxy.handle(call)

@@ -11,7 +11,7 @@ from apiserver.registry.baremetalhost import BareMetalHostViewRegistry
 from apiserver.registry.claims.claims import Claims
 from apiserver.registry.claims.namespaces import Namespaces
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.regrouped import RegroupedRegistry
+from apiserver.registry.generic.regroupedregistry import RegroupedRegistry
 from apiserver.registry.generic.strategy import Admission
 from apiserver.registry.hardwaredata import HardwareDataRegistry
 from apiserver.registry.host import HostRegistry

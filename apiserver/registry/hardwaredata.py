@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from apiserver.apis import metal3
-from apiserver.registry.generic.derived import DerivedCollection
+from apiserver.registry.generic.derivedcollection import DerivedCollection
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import READING, Column, Resource

@@ -8,7 +8,7 @@ import argparse
 from apiserver.cli.progress import console, reporting
 from apiserver.cli.running import UsageError
 from controllers import kinds
-from controllers.adoption import Options, Summary, chosen_class
+from controllers.adoptionoptions import Options, Summary, chosen_class
 from controllers.cli.names import add_class, add_completed, add_namespace, hosts
 from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
 from controllers.providers.base import BadClass, find_provider

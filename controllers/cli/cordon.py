@@ -10,7 +10,7 @@ from controllers.cli.names import add_completed, hosts
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import screen, table
 from controllers.drain import chosen, cordon
-from controllers.fleet import Row, host_rows
+from controllers.fleetreport import Row, host_rows
 
 _COLUMNS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD"}
 

@@ -12,7 +12,7 @@ from controllers.cli.names import add_completed, hosts
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, screen, table
 from controllers.drain import Options, chosen, drain, drained
-from controllers.fleet import Row
+from controllers.fleetreport import Row
 from controllers.resumable import Reporter
 
 _COLUMNS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD", "message": "NOW", "to_free": "WHAT WOULD FREE IT"}

@@ -14,7 +14,7 @@ from controllers import kinds
 from controllers.cli.names import add_class
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, fitted, screen, table, tree
-from controllers.fleet import Row, capacity, host_rows, troubled
+from controllers.fleetreport import Row, capacity, host_rows, troubled
 
 HEALTHY = ("Available", "Bound")
 SHOWN, LINES = 8, 36

@@ -12,7 +12,7 @@ from controllers import kinds
 from controllers.cli.names import add_completed, hosts
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, more, screen, table, tree
-from controllers.fleet import Row, claims, named
+from controllers.fleetreport import Row, claims, named
 
 _COLUMNS = {"namespace": "TENANT", "name": "WORKLOAD", "boundAt": "BOUND", "runningAt": "RUNNING", "releasedAt": "RELEASED"}
 _COLUMNS |= {"cleanedAt": "CLEANED", "outcome": "OUTCOME", "image": "IMAGE", "lastError": "LAST ERROR"}

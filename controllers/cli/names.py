@@ -15,7 +15,7 @@ from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.objects import Object, Resource, name_of
 from controllers import kinds
 from controllers.cli.resumable import client_of
-from controllers.fleet import SET
+from controllers.fleetreport import SET
 
 SECONDS = 2.0
 """The time in which the cluster must answer."""

@@ -15,7 +15,7 @@ from controllers import kinds
 from controllers.cli.names import add_completed, add_namespace, workloads_or_sets
 from controllers.cli.resumable import add_cluster, client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, fitted, folded, more, screen
-from controllers.fleet import SET, Row, gang_row, why, why_set
+from controllers.fleetreport import SET, Row, gang_row, why, why_set
 from controllers.owners import controlling_set
 
 SHOWN = 20

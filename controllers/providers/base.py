@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Self
 from apiserver.apis.base import Model
 from apiserver.apis.workloadclass import WorkloadClassSpec
 from apiserver.client.client import Client
-from controllers import adoption
+from controllers import adoptionoptions
 from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked, Reporter
 
@@ -279,7 +279,9 @@ class Provider(ABC):
         return Summary()
 
     @classmethod
-    async def adopt(cls, management: Client, class_: Object, options: adoption.Options, reporter: Reporter) -> adoption.Summary:
+    async def adopt(
+        cls, management: Client, class_: Object, options: adoptionoptions.Options, reporter: Reporter
+    ) -> adoptionoptions.Summary:
         """Give hosts of the class that their owner uses to tenants as they run, or take them back.
 
         Providers whose sources have no such machines adopt nothing."""

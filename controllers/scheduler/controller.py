@@ -18,7 +18,7 @@ from apiserver.client.objects import Object, deleting, key_of, labels_of, name_o
 from controllers import kinds
 from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
 from controllers.cluster import Cluster, gang_key, recovered_key, tenancy_of
-from controllers.gangs import has_host
+from controllers.gangcounts import has_host
 from controllers.quotacharges import is_of_quota
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
@@ -26,9 +26,18 @@ from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import Requirements, requirements_of, too_complex
 from controllers.scheduler.gangs import Gangs, Refusal
-from controllers.scheduler.pending import LOOK_AT_QUOTA, AssumedBindings, Effort, ForbiddenBindings, FullQuotas, Pending, Turns, is_pending
-from controllers.scheduler.placement import Rules, rules_of, spread_keys, topology_keys
-from controllers.scheduler.places import Places
+from controllers.scheduler.placedworkloads import PlacedWorkloads
+from controllers.scheduler.placementrules import Rules, rules_of, spread_keys, topology_keys
+from controllers.scheduler.schedulingqueue import (
+    LOOK_AT_QUOTA,
+    AssumedBindings,
+    CPUBudget,
+    ForbiddenBindings,
+    FullQuotas,
+    PendingWorkloads,
+    PriorityQueues,
+    is_pending,
+)
 from controllers.workload.stalled import workload_conditions
 
 log = logging.getLogger(__name__)
@@ -86,10 +95,11 @@ class Scheduler:
         `workers` is the number of Workloads of one namespace that are bound at once, and `total`
         that of all."""
         self._cluster, self._clock = cluster, LoopClock()
-        self._free, self._pending, self._bound = SchedulerCache(), Pending(), AssumedBindings(self._clock)
-        self._places, self._turns, self._full = Places(cluster.workloads.store), Turns(), FullQuotas(self._clock)
-        self._forbidden, self._effort = ForbiddenBindings(self._clock, ATTEMPTS), Effort(self._clock)
-        self._gangs = Gangs(self, self._free, self._places)
+        self._free, self._pending, self._bound = SchedulerCache(), PendingWorkloads(), AssumedBindings(self._clock)
+        self._placed_workloads = PlacedWorkloads(cluster.workloads.store)
+        self._priority_queues, self._full = PriorityQueues(), FullQuotas(self._clock)
+        self._forbidden, self._cpu_budget = ForbiddenBindings(self._clock, ATTEMPTS), CPUBudget(self._clock)
+        self._gangs = Gangs(self, self._free, self._placed_workloads)
         self._waking: set[str | None] = set()
         self._moved: set[str] = set()
         self._ruled: dict[str, int] = {}
@@ -141,12 +151,12 @@ class Scheduler:
             self._pending.remove(key)
             self._bound.forget(key)
             self._said.pop(key, None)
-            self._turns.remove(key)
+            self._priority_queues.remove(key)
             self._full.forget(key)
             self._forbidden.forget(key)
             self._gangs.drop(workload)
             if new is None:
-                self._places.forget(workload)
+                self._placed_workloads.forget(workload)
         elif old is None or old["spec"] != new["spec"] or not is_pending(old):
             self._full.forget(key)
             self._forbidden.forget(key)
@@ -177,7 +187,7 @@ class Scheduler:
         """Queue a Workload that may find a host now."""
         workload = self._cluster.workloads.store.get(key)
         if workload is not None:
-            self._turns.add(key, _group(workload), _priority(workload))
+            self._priority_queues.add(key, _group(workload), _priority(workload))
         self.controller.queue.add(key)
 
     def _neighbours_moved(self, namespace: str) -> None:
@@ -192,7 +202,7 @@ class Scheduler:
     def _ruled_woken(self, namespace: str) -> None:
         self._moved.discard(namespace)
         own = self._cluster.workloads.store.by_index("namespace", namespace)
-        waiting = [key for one in own if (key := key_of(one)) in self._pending and self._places.has_rules(one)]
+        waiting = [key for one in own if (key := key_of(one)) in self._pending and self._placed_workloads.has_rules(one)]
         if waiting:
             self._ruled[namespace] = len(waiting)
         for key in sorted(waiting, key=self._rank):
@@ -205,7 +215,7 @@ class Scheduler:
         version = self._free.version(class_name)
         if new is not None and (held := recovered_key(new)) and not (old is not None and recovered_key(old)):
             self.controller.queue.add(held[0])
-        if self._places.update(old, new):
+        if self._placed_workloads.update(old, new):
             self._neighbours_moved(host["spec"]["claimRef"]["namespace"])
         if self._free.update(old, new) is not None:
             self._wake(class_name)
@@ -263,7 +273,7 @@ class Scheduler:
 
     async def reconcile(self, key: str) -> Result | None:
         """Bind the Workload, or report why that is impossible."""
-        self._turns.remove(key)
+        self._priority_queues.remove(key)
         workload = self._cluster.workloads.store.get(key)
         if workload is None or not is_pending(workload):
             return None
@@ -292,16 +302,16 @@ class Scheduler:
             return await self._bind_pinned(workload, class_)
         if (reason := too_complex(workload)) is not None:
             raise Unbindable("TooComplex", reason)
-        if self._turns.waits(_group(workload), _priority(workload)) and not self._gangs.is_planned(key):
-            self._turns.add(key, _group(workload), _priority(workload))
-            return Result(requeue_after=max(SETTLE, self._turns.seconds(_group(workload))))
+        if self._priority_queues.waits(_group(workload), _priority(workload)) and not self._gangs.is_planned(key):
+            self._priority_queues.add(key, _group(workload), _priority(workload))
+            return Result(requeue_after=max(SETTLE, self._priority_queues.seconds(_group(workload))))
         if not self._gangs.is_planned(key) and (full := self._full.refusal(key)) is not None:
             return await self._bind_own(workload, class_, self._wanted(workload, class_), QuotaExceeded("QuotaExceeded", full))
         if (forbidden := self._forbidden.refusal(key)) is not None:
             raise BindingForbidden("BindingForbidden", forbidden)
         patience = 0.0 if key in self._said else NEW_WAIT
-        if not self._gangs.is_planned(key) and (wait := self._effort.seconds(namespace_of(workload))) > patience:
-            self._turns.add(key, _group(workload), _priority(workload))
+        if not self._gangs.is_planned(key) and (wait := self._cpu_budget.seconds(namespace_of(workload))) > patience:
+            self._priority_queues.add(key, _group(workload), _priority(workload))
             return Result(requeue_after=wait)
         for _ in range(ATTEMPTS):
             want = self._wanted(workload, class_)
@@ -340,12 +350,12 @@ class Scheduler:
     def _wanted(self, workload: Object, class_: Object) -> Requirements:
         """Return the Workload's requirements, with the rules of its placement as they apply now."""
         want = requirements_of(workload, self._namespace_uid(workload))
-        if not self._places.has_rules(workload):
+        if not self._placed_workloads.has_rules(workload):
             return want
-        with self._effort.of(namespace_of(workload)):
+        with self._cpu_budget.of(namespace_of(workload)):
             looking = replace(want, failure_domain="", rules=Rules(topology_keys(workload)))
             domains = self._free.domains(name_of(class_), looking, spread_keys(workload))
-            return replace(looking, rules=rules_of(workload, self._places.beside(workload), domains))
+            return replace(looking, rules=rules_of(workload, self._placed_workloads.neighbours(workload), domains))
 
     def wanted(self, workload: Object) -> tuple[str, Requirements] | None:
         """Return the class and the requirements of a gang's member, None if it cannot have a
@@ -372,7 +382,7 @@ class Scheduler:
         if refusal is None:
             members = self._cluster.workloads.store.by_index("gang", gang[0])
             bound = {key for one in members if not has_host(one) and self._bound.seconds(key := key_of(one), uid_of(one)) > 0}
-            with self._effort.of(namespace_of(workload)):
+            with self._cpu_budget.of(namespace_of(workload)):
                 made = self._gangs.make(workload, members, bound)
             if isinstance(made, list):
                 for key in made:
@@ -469,11 +479,11 @@ class Scheduler:
             "metadata": {field: workload["metadata"][field] for field in DECIDED_BY if field in workload["metadata"]},
             "target": {"name": host},
         }
-        self._places.assume(workload, host)
+        self._placed_workloads.assume(workload, host)
         try:
             await self._cluster.client.create(kinds.WORKLOADS, body, namespace_of(workload), name=name_of(workload), subresource="binding")
         except BaseException as error:
-            self._places.forget(workload, host)
+            self._placed_workloads.forget(workload, host)
             if not isinstance(error, ApiException):
                 raise
             if error.forbidden and is_of_quota(error.message):

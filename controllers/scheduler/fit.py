@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from apiserver.apis.host import dirty_for, is_open_to, reserved_for
 from apiserver.apis.quantity import GI, MI, parse_quantity
 from apiserver.client.objects import Object, matches, name_of
-from controllers.scheduler.placement import ANYWHERE, Rules
+from controllers.scheduler.placementrules import ANYWHERE, Rules
 
 MOST_TERMS = 64
 """The most labels, expressions and counted resources of a Workload that are compared with a

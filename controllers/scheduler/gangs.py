@@ -14,13 +14,13 @@ from typing import Protocol
 
 from apiserver.client.objects import Object, key_of, namespace_of, uid_of
 from controllers.cluster import gang_key
-from controllers.gangs import standing
+from controllers.gangcounts import gang_counts
 from controllers.scheduler.cache import SchedulerCache
 from controllers.scheduler.fit import Requirements, demand, requirements_of
 from controllers.scheduler.matching import plan, too_different
-from controllers.scheduler.pending import is_pending
-from controllers.scheduler.placement import counts_others, selected
-from controllers.scheduler.places import Places
+from controllers.scheduler.placedworkloads import PlacedWorkloads
+from controllers.scheduler.placementrules import counts_others, selected
+from controllers.scheduler.schedulingqueue import is_pending
 
 MOST_RULED = 128
 """The most members with spread or anti-affinity that are planned at once, because each of them
@@ -55,8 +55,8 @@ class Scheduling(Protocol):
 class Gangs:
     """Makes and keeps the plans of gangs."""
 
-    def __init__(self, scheduling: Scheduling, free: SchedulerCache, places: Places) -> None:
-        self._scheduling, self._free, self._places = scheduling, free, places
+    def __init__(self, scheduling: Scheduling, free: SchedulerCache, places: PlacedWorkloads) -> None:
+        self._scheduling, self._free, self._placed_workloads = scheduling, free, places
         self._planned: dict[str, tuple[str, int, str, int]] = {}
         self._refused: dict[str, dict[str, tuple[object, Refusal]]] = defaultdict(dict)
         self._put_off: dict[str, tuple[float, Refusal]] = {}
@@ -112,7 +112,7 @@ class Gangs:
 
     def _give_up(self, workload: Object, host: str) -> None:
         self._free.forget(host)
-        self._places.forget(workload, host)
+        self._placed_workloads.forget(workload, host)
 
     def refused(self, workload: Object) -> Refusal | None:
         """Return why a plan for the Workload's gang was refused, if nothing has changed since."""
@@ -125,7 +125,7 @@ class Gangs:
         Returns None if enough members have hosts: the others then get hosts one by one. `bound` has
         the keys of members whose binding was sent."""
         members = list(members)
-        now = standing(members)
+        now = gang_counts(members)
         placed = {key for member in members if (key := key_of(member)) in self._planned or key in bound}
         missing = now.missing - len(placed)
         if missing <= 0:
@@ -143,12 +143,12 @@ class Gangs:
         if len(result) < missing:
             for member in waiting:
                 if (host := result.get(key_of(member))) is not None:
-                    self._places.forget(member, host)
+                    self._placed_workloads.forget(member, host)
             message = f'the gang "{name}" needs hosts for {missing} more members at once, and there are hosts for {len(result)} of them'
             return self._refuse(workload, Refusal("GangWaits", message))
         for member in waiting:
             if (host := result.get(key_of(member))) is not None:
-                self._places.assume(member, host)
+                self._placed_workloads.assume(member, host)
                 self._planned[key_of(member)] = *_state(member), host, self._free.assume(host)
         return list(result)
 
@@ -158,8 +158,8 @@ class Gangs:
 
     def _plan(self, waiting: list[Object]) -> dict[str, str] | Refusal:
         """Return hosts by the keys of members, without assuming them."""
-        ruled = any(self._places.has_rules(member) or member["spec"].get("failureDomain") for member in waiting)
-        counting = any(counts_others(member) for member in waiting) or self._places.keeps_apart(waiting)
+        ruled = any(self._placed_workloads.has_rules(member) or member["spec"].get("failureDomain") for member in waiting)
+        counting = any(counts_others(member) for member in waiting) or self._placed_workloads.keeps_apart(waiting)
         if len(waiting) > MOST_TOGETHER:
             return Refusal("TooComplex", f"{len(waiting)} members of a gang wait for hosts: use at most {MOST_TOGETHER}")
         if counting and len(waiting) > MOST_RULED:
@@ -177,7 +177,7 @@ class Gangs:
     def _compared(self, waiting: list[Object]) -> int:
         """Return how many labels and values a plan compares with Workloads, for the selectors of
         these members and of the Workloads beside them."""
-        others = [one.workload for one in self._places.beside(next(filter(counts_others, waiting), waiting[0]))]
+        others = [one.workload for one in self._placed_workloads.neighbours(next(filter(counts_others, waiting), waiting[0]))]
         all_ = [*others, *waiting]
         return sum(map(selected, waiting)) * len(all_) + sum(selected(one, required=True) for one in all_) * len(waiting)
 
@@ -201,7 +201,7 @@ class Gangs:
             host = self._free.best(*found) if found is not None else None
             if host is not None:
                 self._free.assume(host)
-                self._places.assume(member, host)
+                self._placed_workloads.assume(member, host)
                 chosen[key_of(member)] = host
         for member in waiting:
             if (host := chosen.get(key_of(member))) is not None:

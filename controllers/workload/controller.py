@@ -18,7 +18,7 @@ from apiserver.client.objects import Object, deleting, key_of, labels_of, name_o
 from controllers import kinds
 from controllers.classaccess import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host, gang_key
-from controllers.gangs import has_host, standing
+from controllers.gangcounts import gang_counts, has_host
 from controllers.providers.base import Applied, ApplyRequest, Outcome, Provider, ProviderError
 from controllers.quotacharges import is_settling
 from controllers.runtime.conditions import find_condition, is_true
@@ -132,7 +132,7 @@ class WorkloadController:
         """Queue the members of a gang whose last missing member has got a host."""
         for gang in gang_key(workload):
             members = self._cluster.workloads.store.by_index("gang", gang)
-            if not standing(members).missing:
+            if not gang_counts(members).missing:
                 for member in filter(is_reschedulable, members):
                     self.controller.queue.add(key_of(member))
 
@@ -213,7 +213,7 @@ class WorkloadController:
         The scheduler plans a gang as a whole. But a binding may be refused, by a quota for example,
         or the process may end between two of them."""
         for gang in gang_key(workload):
-            now = standing(self._cluster.workloads.store.by_index("gang", gang))
+            now = gang_counts(self._cluster.workloads.store.by_index("gang", gang))
             if now.missing:
                 message = f"{now.hosts} of the {now.needed} members that the gang needs have hosts"
                 return Outcome(False, GANG_INCOMPLETE, message)

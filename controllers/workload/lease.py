@@ -20,7 +20,7 @@ from apiserver.client.errors import ApiException, ignore_not_found
 from apiserver.client.objects import Object, key_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
 from controllers.cluster import Cluster
-from controllers.leasedsets import end_leases
+from controllers.leaseended import end_leases
 from controllers.runtime.conditions import condition, find_condition, set_conditions
 from controllers.runtime.controller import Result
 

@@ -17,11 +17,11 @@ from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, labels_of, name_of, namespace_of, uid_of
 from controllers.cluster import Cluster, is_admitted
-from controllers.marks import holder_of, is_mark
 from controllers.providers.base import ApplyRequest, Outcome, ProviderError, Source
 from controllers.providers.firstboot import first_boot
 from controllers.providers.imageauth import image_auth
 from controllers.secrets import is_clusters_own, missing_right, version_of
+from controllers.unhealthymarks import holder_of, is_mark
 
 _NOT_ADMITTED = (
     "no class admits this namespace any more, so its secrets are not read; what runs is kept: ask the owner of the hosts to admit it "

@@ -15,7 +15,7 @@ from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, matches, name_of, namespace_of, typed, uid_of
 from controllers import kinds
 from controllers.cluster import Cluster
-from controllers.leasedsets import leases_ended
+from controllers.leaseended import leases_ended
 from controllers.owners import controller_of, controlling_set
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workloadset.members import (

@@ -16,7 +16,7 @@ from apiserver.apis.workload import CHOICE, WorkloadSpec
 from apiserver.client.clock import seconds_of
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
 from controllers import kinds
-from controllers.gangs import has_host
+from controllers.gangcounts import has_host
 from controllers.owners import controller_of
 from controllers.runtime.conditions import find_condition, is_true
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from apiserver.client.clock import timestamp
 from apiserver.client.objects import Object, name_of
-from controllers.leasedsets import LEASE_ENDED, leases_ended
+from controllers.leaseended import LEASE_ENDED, leases_ended
 from controllers.quotacharges import is_of_quota
 from controllers.runtime.conditions import condition, find_condition, is_true, set_conditions
 from controllers.workloadset.members import is_between, is_ready, runs_nothing

@@ -18,7 +18,7 @@ from apiserver.gateway.gateway import Settings
 from apiserver.gateway.upstream import Upstream
 from apiserver.registry.generic.context import UserInfo
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.regrouped import RegroupedRegistry
+from apiserver.registry.generic.regroupedregistry import RegroupedRegistry
 from apiserver.server.app import App, Config, GatewayPort, build
 from apiserver.server.tls import ServerTls
 from hack.realcluster import pki

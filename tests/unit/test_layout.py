@@ -20,7 +20,6 @@ SCENARIOS = {
     "apiserver/registry/fieldmanager/test_track_update",
     "apiserver/registry/test_adopting",
     "apiserver/registry/test_binding",
-    "apiserver/registry/test_bounds",
     "apiserver/registry/test_defaulted_class",
     "apiserver/registry/test_full",
     "apiserver/registry/test_held_back",

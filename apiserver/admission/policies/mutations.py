@@ -14,9 +14,9 @@ from apiserver.cel.operators import key_value
 from apiserver.cel.program import StructValue
 from apiserver.cel.values import Duration, Timestamp, type_name
 from apiserver.registry.fieldmanager import FieldsError, Type, configured
-from apiserver.registry.generic.bounds import SIZE
 from apiserver.registry.generic.counting import STORED
 from apiserver.registry.generic.patch import REFUSED, FailedTest, json_patch, operations_of
+from apiserver.registry.generic.sizelimits import SIZE
 
 EXACT = 2**53 - 1
 """The largest integer that a double holds exactly. JSON patches have larger ones as strings."""

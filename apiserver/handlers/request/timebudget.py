@@ -31,7 +31,7 @@ _charge: ContextVar[Callable[[float], None]] = ContextVar("charge", default=_fre
 
 @contextmanager
 def sharing(charge: Callable[[float], None] = _free) -> Iterator[None]:
-    """Leave the scheduling of work in this block to flowcontrol.looptime.
+    """Leave the scheduling of work in this block to flowcontrol.loopscheduler.
 
     Between two turns, the work then only yields to the event loop. `charge`: see charging."""
     tokens = _shared.set(True), _charge.set(charge)

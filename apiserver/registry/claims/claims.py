@@ -21,11 +21,11 @@ from apiserver.registry.claims import conditions, history
 from apiserver.registry.claims import lease as leases
 from apiserver.registry.claims.namespaces import Namespaces, NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
-from apiserver.registry.generic.bounds import check_together
 from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.registry import ATTEMPTS, Registry, same
+from apiserver.registry.generic.sizelimits import check_together
 from storage.base import Check, Conflict, Delete, Operation
 
 AT_ONCE = 32

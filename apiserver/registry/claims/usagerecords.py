@@ -104,7 +104,7 @@ def caught_up(spec: Spec, host: Mapping[str, Any], now: int) -> Spec:
         end = min((end for end in ends if end >= since), default=None)
         if end is None:
             return spec
-        spec = followed(spec, without_holder(host), min(end, now))
+        spec = updated_spec(spec, without_holder(host), min(end, now))
     missed = _intervals(host, _last(spec), now)
     return {**spec, "intervals": bounded([*(spec.get("intervals") or ()), *missed])} if missed else spec
 

@@ -20,7 +20,7 @@ from apiserver.apis.status import (
     path_not_found,
     service_unavailable,
 )
-from apiserver.registry.generic import bounds, labels, metadata
+from apiserver.registry.generic import labels, metadata, sizelimits
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.context import Context, DeleteOptions
 from apiserver.registry.generic.entry import Change, Entry, EntryParts, RecentWrites, decoder, encode_stored, unversioned
@@ -57,7 +57,7 @@ class Registry:
     reduced: Registry | None = None
     scale: Registry | None = None
     """The registry of the subresource scale, for kinds that have it."""
-    size = bounds.SIZE
+    size = sizelimits.SIZE
     """The largest size in bytes of an object that clients write."""
 
     def __init__(
@@ -327,10 +327,10 @@ class Registry:
         """Return the operation that stores `obj` if `current` (None: nothing) is still stored.
 
         `follows` is true if the write is not a client's own, `releases` if it is part of a release.
-        Raises ApiError if the object is too large (see generic.bounds)."""
+        Raises ApiError if the object is too large (see generic.sizelimits)."""
         key = self.resource.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         value = encode_stored(self.resource, obj)
-        bounds.check(self.resource, current, obj, value, self.size, follows=follows)
+        sizelimits.check(self.resource, current, obj, value, self.size, follows=follows)
         self._recent_writes.keep(key, value, EntryParts.of(self.resource, obj))
         priority = Priority.RELEASE if releases else self._priority(current, obj, follows=follows)
         return Put(key, value, current.revision if current else 0, priority)

@@ -75,7 +75,9 @@ class Resource:
     protobuf: Callable[[bytes], dict[str, Any]] | None = None
     """Decodes a protobuf body. Without this function, such requests are refused (415), too."""
     stored_group: str = ""
-    """The group under which objects are stored, if it is another one (see generic.regrouped)."""
+    """The group under which objects are stored, if it is another one.
+
+    See generic.regroupedregistry."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "singular", self.singular or self.kind.lower())

@@ -17,12 +17,12 @@ from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
-from controllers.adoption import Options, Summary
+from controllers.adoptionoptions import Options, Summary
 from controllers.classaccess import admits, is_active
 from controllers.move.plan import same_data, secret_copy
-from controllers.providers.baremetalhost import adoptable as plan
+from controllers.providers.baremetalhost import adoptionplan as plan
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.adoption import Adoption, adoption_of
+from controllers.providers.baremetalhost.adoptionrecord import Adoption, adoption_of
 from controllers.providers.baremetalhost.hardware import class_identity, class_namespace
 from controllers.providers.baremetalhost.refusals import REFUSALS
 from controllers.resumable import Blocked, Reporter, until

@@ -17,7 +17,7 @@ from apiserver.apis.names import FIRST_BOOT, IMAGE_AUTH
 from apiserver.apis.workloadclass import CleaningPolicy
 from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.adoption import KEPT, ended, resumed, runs_adopted
+from controllers.providers.baremetalhost.adoptionrecord import KEPT, ended, resumed, runs_adopted
 
 DEPLOYED = ("image", "customDeploy")
 """The fields of spec that say what runs on a host."""

@@ -11,10 +11,10 @@ from pydantic import Field
 from apiserver.apis.base import DNSLabel
 from apiserver.client.client import Client
 from apiserver.client.objects import Object, Resource, annotations_of, labels_of, name_of, namespace_of, uid_of
-from controllers import adoption
+from controllers import adoptionoptions
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adopter import Adopter
-from controllers.providers.baremetalhost.adoption import handed_back_by, may_adopt
+from controllers.providers.baremetalhost.adoptionrecord import handed_back_by, may_adopt
 from controllers.providers.baremetalhost.desired import (
     cleaning_mode,
     drop_claim_patch,
@@ -85,7 +85,9 @@ class BareMetalHostProvider(BareMetalHostDriver):
         return await Recoverer(management, options, reporter).run()
 
     @classmethod
-    async def adopt(cls, management: Client, class_: Object, options: adoption.Options, reporter: Reporter) -> adoption.Summary:
+    async def adopt(
+        cls, management: Client, class_: Object, options: adoptionoptions.Options, reporter: Reporter
+    ) -> adoptionoptions.Summary:
         async with await connect(management, class_, agent="metal3-workloads-adopt") as hardware:
             return await Adopter(management, hardware, class_, options, reporter).run()
 

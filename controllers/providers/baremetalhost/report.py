@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from apiserver.apis.metal3 import IMAGE_FIELDS, PROVISIONING_FIELDS
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.adoption import CONSUMER_LABELS, adopted_claim, marked
+from controllers.providers.baremetalhost.adoptionrecord import CONSUMER_LABELS, adopted_claim, marked
 from controllers.providers.baremetalhost.conditions import shown_conditions
 from controllers.providers.baremetalhost.desired import recovers
 from controllers.providers.baremetalhost.identity import Identity

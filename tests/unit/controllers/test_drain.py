@@ -14,12 +14,12 @@ from controllers.drain import DRAINED, GONE, HELD, RELEASING, Options, chosen, c
 from controllers.resumable import Blocked
 from tests.unit.controllers.clusters import BMH
 from tests.unit.controllers.managementclusters import NAMESPACE, Killed, MortalClient, eventually, management_clusters
-from tests.unit.controllers.test_fleet import CLAIM, host
+from tests.unit.controllers.test_fleetreport import CLAIM, host
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from controllers.fleet import Row
+    from controllers.fleetreport import Row
 
 
 def holder(**changes: Any) -> dict[str, Any]:

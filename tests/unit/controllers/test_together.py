@@ -11,7 +11,7 @@ import pytest
 
 from apiserver.apis.host import host_name, view_uid
 from apiserver.client.errors import BadConfig
-from controllers import fleet
+from controllers import fleetreport
 from controllers.kinds import IN_USE_FINALIZER
 from controllers.run import Health, run_controllers
 from controllers.workloadclass.controller import in_use
@@ -879,10 +879,10 @@ async def test_a_broken_host_is_offered_again_when_it_is_repaired_or_its_class_w
         await eventually(lambda: seen() == (False, "NotHealthy"))
         clusters.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: clusters.condition("web", "Bound")["reason"] == "NoHostFits")
-        (row,) = fleet.why(clusters.workload("web"), clusters.management.all(HOSTS), "")["hosts"]
+        (row,) = fleetreport.why(clusters.workload("web"), clusters.management.all(HOSTS), "")["hosts"]
         assert row["why"] == "fits, but reports a hardware problem"
         assert "requireHealthy" in row["to_free"]
-        (row,) = fleet.capacity(clusters.management.all(CLASSES), clusters.management.all(HOSTS))
+        (row,) = fleetreport.capacity(clusters.management.all(CLASSES), clusters.management.all(HOSTS))
         assert row["reasons"] == {"NotHealthy": 1}
         await eventually(lambda: clusters.management.get(CLASSES, "metal")["status"]["hosts"]["unhealthy"] == 1)
         assert clusters.management.get(HOSTS, name)["spec"].get("offers", []) == []

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from apiserver.filters.flowcontrol import BODY_SEAT, LIST_SEAT, WIDEST, FlowControl, schema, width
-from apiserver.flowcontrol.looptime import ROUND
+from apiserver.flowcontrol.loopscheduler import ROUND
 from apiserver.handlers.request.body import LIMIT
 from apiserver.handlers.request.call import parse
 from apiserver.handlers.request.timebudget import TURNS, charging

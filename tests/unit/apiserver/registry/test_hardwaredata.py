@@ -15,7 +15,7 @@ from apiserver.handlers.request.options import list_options
 from apiserver.handlers.scope import Scope
 from apiserver.handlers.watchers.registry import Watches
 from apiserver.registry import hardwaredata
-from apiserver.registry.generic.derived import DerivedCollection
+from apiserver.registry.generic.derivedcollection import DerivedCollection
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries, report
 
 if TYPE_CHECKING:

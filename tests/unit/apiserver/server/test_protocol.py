@@ -15,7 +15,7 @@ from aiohttp import web
 
 from apiserver.apis.status import conflict
 from apiserver.filters.flowcontrol import FlowControl
-from apiserver.flowcontrol.looptime import LoopTime
+from apiserver.flowcontrol.loopscheduler import LoopScheduler
 from apiserver.server.metrics import render
 from storage.base import Compacted, Unavailable
 from tests.unit.apiserver.authorities import client_context
@@ -355,7 +355,7 @@ async def test_the_client_says_which_cipher_is_best(order: int) -> None:
 
 async def test_flow_control_hears_of_each_request_that_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
     heard: list[None] = []
-    monkeypatch.setattr(LoopTime, "arrived", lambda _: heard.append(None))
+    monkeypatch.setattr(LoopScheduler, "arrived", lambda _: heard.append(None))
     async with serving(Setup()) as port:
         client = port.client(ALICE)
         for number in range(1, 3):

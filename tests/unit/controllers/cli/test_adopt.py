@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apiserver.cli.main import main
-from controllers.adoption import Options, Summary
+from controllers.adoptionoptions import Options, Summary
 from controllers.cli.adopt import _result
 
 

@@ -10,7 +10,7 @@ from apiserver.cli.progress import reporting
 from controllers.cli.drain import progress_line, result, tell
 from controllers.drain import progress
 from tests.unit.controllers.test_drain import holder
-from tests.unit.controllers.test_fleet import CLAIM, FREE, host
+from tests.unit.controllers.test_fleetreport import CLAIM, FREE, host
 
 HELD = progress(host("node-1", claim=CLAIM), holder())
 DRAINED = progress(host("node-0", **FREE), None)

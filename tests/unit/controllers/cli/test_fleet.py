@@ -6,7 +6,7 @@ from typing import Any
 
 from controllers.cli.fleet import content, shown, trees
 from controllers.cli.tables import Screen
-from tests.unit.controllers.test_fleet import FLEET, host, workload
+from tests.unit.controllers.test_fleetreport import FLEET, host, workload
 
 TERMINAL = Screen(width=80, styled=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controllers.cli.history import SHOWN, content, shown
 from controllers.cli.tables import Screen
-from tests.unit.controllers.test_fleet import CLAIM, host
+from tests.unit.controllers.test_fleetreport import CLAIM, host
 
 PAST = {"namespace": "tenant-a", "name": "web", "uid": "1", "boundAt": "2026-03-01T00:00:00Z", "releasedAt": "2026-03-09T00:00:00Z"}
 

@@ -9,11 +9,11 @@ import pytest
 from controllers.cli import drain, fleet, history, usage, why
 from controllers.cli.tables import PLAIN, Screen
 from controllers.drain import progress
-from controllers.fleet import gang_row, why_set
-from controllers.fleet import why as explained
+from controllers.fleetreport import gang_row, why_set
+from controllers.fleetreport import why as explained
 from controllers.usage import report
 from tests.unit.controllers.test_drain import holder
-from tests.unit.controllers.test_fleet import CLAIM, gang_member, host, set_, workload
+from tests.unit.controllers.test_fleetreport import CLAIM, gang_member, host, set_, workload
 
 EVIL = "\x1b[2J\x9b31m\u202e\r\nFORGED [red]markup[/red] [link=http://x]:smile:"
 TIMES = {"boundAt": "2026-03-01T00:00:00Z", "releasedAt": "2026-03-09T00:00:00Z"}

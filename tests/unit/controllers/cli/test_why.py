@@ -8,9 +8,9 @@ import pytest
 
 from apiserver.cli.running import UsageError
 from controllers.cli.why import SHOWN, _explained, shown
-from controllers.fleet import gang_row, why, why_set
+from controllers.fleetreport import gang_row, why, why_set
 from tests.unit.controllers.managementclusters import NAMESPACE, management_clusters
-from tests.unit.controllers.test_fleet import FLEET, FREE, gang_member, host, set_, workload
+from tests.unit.controllers.test_fleetreport import FLEET, FREE, gang_member, host, set_, workload
 
 if TYPE_CHECKING:
     from pathlib import Path

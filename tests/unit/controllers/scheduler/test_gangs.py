@@ -16,7 +16,7 @@ from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache
 from controllers.scheduler.fit import Candidate, Requirements
 from controllers.scheduler.gangs import MOST_RULED, MOST_TOGETHER, Gangs, Refusal
 from controllers.scheduler.index import HostIndex
-from controllers.scheduler.places import Places
+from controllers.scheduler.placedworkloads import PlacedWorkloads
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, host, two_clusters, workload
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 from tests.unit.controllers.fakeclock import FakeClock
@@ -193,7 +193,7 @@ def planned(*workloads: Object, wanting: Callable[[Object], tuple[str, Requireme
     store = Store(WORKLOAD_INDEXERS)
     for one in workloads:
         store.put(key_of(one), one)
-    gangs = Gangs(SimpleNamespace(wanted=wanting), SchedulerCache(), Places(store))
+    gangs = Gangs(SimpleNamespace(wanted=wanting), SchedulerCache(), PlacedWorkloads(store))
     return gangs.make(workloads[0], workloads, set())
 
 
@@ -215,7 +215,7 @@ def test_selectors_that_compare_too_much_are_refused_before_they_do(count: int, 
 def test_a_member_that_counts_nobody_is_not_compared_with_its_neighbours() -> None:
     """Otherwise, the cost of a plan for many members would be quadratic in their number."""
     store = Store(WORKLOAD_INDEXERS)
-    places = Places(store)
+    places = PlacedWorkloads(store)
     near, plain, apart = (
         {**one, "spec": {"placement": placement}}
         for one, placement in zip(members(3), ({"failureDomains": {"required": ["a"]}}, {}, APART), strict=True)
@@ -224,8 +224,8 @@ def test_a_member_that_counts_nobody_is_not_compared_with_its_neighbours() -> No
         store.put(key_of(one), one)
         places.update(None, {"metadata": {"name": f"host-{key_of(one)}"}, "spec": {}, "status": {}})
         places.assume(one, f"host-{key_of(one)}")
-    assert [one.workload for one in places.beside(near)] == [apart]
-    assert [one.workload for one in places.beside(apart)] == [near, plain]
+    assert [one.workload for one in places.neighbours(near)] == [apart]
+    assert [one.workload for one in places.neighbours(apart)] == [near, plain]
 
 
 def test_domains_that_nobody_asks_for_are_not_looked_for() -> None:
@@ -251,7 +251,7 @@ def test_a_plan_that_has_expired_gives_up_no_host_of_others() -> None:
         free.update(None, host(f"h{number}"))
     for one in made:
         store.put(key_of(one), one)
-    gangs = Gangs(SimpleNamespace(wanted=lambda one: ("metal", Requirements("", key_of(one)))), free, Places(store))
+    gangs = Gangs(SimpleNamespace(wanted=lambda one: ("metal", Requirements("", key_of(one)))), free, PlacedWorkloads(store))
     assert isinstance(gangs.make(made[0], made, set()), list)
     clock.advance(ASSUMED_FOR)
     others = {name: free.assume(name) for name in ("h0", "h1")}

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from controllers import kinds
-from controllers.adoption import Options, Summary
+from controllers.adoptionoptions import Options, Summary
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adopter import Adopter
-from controllers.providers.baremetalhost.adoption import Adoption
+from controllers.providers.baremetalhost.adoptionrecord import Adoption
 from controllers.resumable import Blocked
 from tests.unit.controllers.clusters import BMH, SECRETS, bmh, secret
 from tests.unit.controllers.managementclusters import (

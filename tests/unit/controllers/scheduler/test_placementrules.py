@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from controllers.kinds import FAILURE_DOMAIN
 from controllers.scheduler.fit import Candidate, Requirements, explain, unfit_reasons
 from controllers.scheduler.index import HostIndex
-from controllers.scheduler.placement import Placed, Rules, rules_of, spread_keys, topology_keys
+from controllers.scheduler.placementrules import Placed, Rules, rules_of, spread_keys, topology_keys
 
 DB = {"matchLabels": {"app": "db"}}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controllers.scheduler.fit import Requirements
-from controllers.scheduler.pending import (
+from controllers.scheduler.schedulingqueue import (
     ASSUMED_FOR,
     BURST,
     LOOK_AT_QUOTA,
@@ -13,17 +13,17 @@ from controllers.scheduler.pending import (
     SHARE,
     TRIES_PER_SECOND,
     AssumedBindings,
-    Effort,
+    CPUBudget,
     ForbiddenBindings,
     FullQuotas,
-    Pending,
-    Turns,
+    PendingWorkloads,
+    PriorityQueues,
 )
 from tests.unit.controllers.fakeclock import FakeClock
 
 
 def test_workloads_that_wait_are_found_by_class() -> None:
-    pending = Pending()
+    pending = PendingWorkloads()
     pending.add("a/1")
     pending.add("a/2", "metal")
     pending.add("a/1", "metal")
@@ -56,7 +56,7 @@ def test_the_assumption_ends_with_time_and_with_the_workload() -> None:
 
 
 def test_the_turn_is_of_the_highest_priority_in_the_group() -> None:
-    turns, group, other = Turns(), ("a", "metal"), ("b", "metal")
+    turns, group, other = PriorityQueues(), ("a", "metal"), ("b", "metal")
     for key, priority in (("a/low", 1), ("a/high", 3), ("a/too", 3)):
         turns.add(key, group, priority)
     assert [turns.waits(group, priority) for priority in (1, 2, 3, 4)] == [True, True, False, False]
@@ -96,7 +96,7 @@ def test_the_more_workloads_a_quota_refuses_the_less_often_each_is_tried() -> No
 
 
 def test_the_more_wait_for_a_higher_priority_the_less_often_each_asks() -> None:
-    turns, group = Turns(), ("a", "metal")
+    turns, group = PriorityQueues(), ("a", "metal")
     for number in range(LOOKS_PER_SECOND):
         turns.add(f"a/{number}", group, 0)
         turns.add(f"a/{number}", group, 0)
@@ -139,22 +139,22 @@ def test_the_more_bindings_of_a_namespace_are_forbidden_the_less_often_each_is_t
 
 def test_looks_of_a_namespace_take_a_share_of_the_time() -> None:
     clock = FakeClock()
-    effort = Effort(clock)
-    effort.add("a", BURST)
-    assert (effort.seconds("a"), effort.seconds("b")) == (0.0, 0.0)
-    effort.add("a", SHARE)
-    assert effort.seconds("a") == pytest.approx(1.0)
+    budget = CPUBudget(clock)
+    budget.add("a", BURST)
+    assert (budget.seconds("a"), budget.seconds("b")) == (0.0, 0.0)
+    budget.add("a", SHARE)
+    assert budget.seconds("a") == pytest.approx(1.0)
     clock.advance(1.0)
-    assert effort.seconds("a") == pytest.approx(0.0)
+    assert budget.seconds("a") == pytest.approx(0.0)
     clock.advance(BURST / SHARE)
-    assert effort.seconds("a") == 0.0
-    assert not effort._debts, "it is forgotten"
+    assert budget.seconds("a") == 0.0
+    assert not budget._debts, "it is forgotten"
 
 
 def test_a_look_within_a_look_counts_once() -> None:
-    effort = Effort(FakeClock())
-    with effort.of("a"):
-        with effort.of("a"):
+    budget = CPUBudget(FakeClock())
+    with budget.of("a"):
+        with budget.of("a"):
             sum(range(1_000_000))
-        inner = effort._debt("a")
-    assert (inner, effort._debt("a") > 0) == (0.0, True)
+        inner = budget._debt("a")
+    assert (inner, budget._debt("a") > 0) == (0.0, True)

@@ -40,7 +40,7 @@ SMOOTH, FADE = 0.2, 0.99
 A hundred short steps say little about the next step."""
 
 
-class LoopTime:
+class LoopScheduler:
     """Shares one event loop. `seconds` is the time used, by name."""
 
     def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
@@ -148,7 +148,7 @@ class _Steps(Generic[R]):
     __slots__ = ("_coroutine", "_flow", "_name", "_reserved", "_shared")
 
     def __init__(
-        self, shared: LoopTime, name: str, flow: Flow[asyncio.Future[float]], coroutine: Coroutine[Any, Any, R], reserved: bool
+        self, shared: LoopScheduler, name: str, flow: Flow[asyncio.Future[float]], coroutine: Coroutine[Any, Any, R], reserved: bool
     ) -> None:
         self._shared, self._name, self._flow, self._coroutine, self._reserved = shared, name, flow, coroutine, reserved
 

@@ -1,6 +1,6 @@
 """Draw the dashboard's panels as they look after some minutes of `metal3-workloads dev`.
 
-Usage: python -m hack.monitoring.picture FILE. A real Prometheus (of Debian's package, see
+Usage: python -m hack.pictures.dashboard FILE. A real Prometheus (of Debian's package, see
 hack/monitoring/promtool) scrapes dev mode, and answers the dashboard's own queries."""
 
 from __future__ import annotations

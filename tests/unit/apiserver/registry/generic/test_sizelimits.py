@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apiserver.apis.status import ApiError
-from apiserver.registry.generic.bounds import MANAGERS, RESERVED, SIZE, TOGETHER
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from apiserver.registry.generic.entry import encode_stored
+from apiserver.registry.generic.sizelimits import MANAGERS, RESERVED, SIZE, TOGETHER
 from storage.base import Put
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries
 

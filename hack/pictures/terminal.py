@@ -1,6 +1,6 @@
 """Draw what the commands about a fleet print on a terminal, for the documentation.
 
-    python -m hack.terminal            write docs/images/terminal-*.svg
+    python -m hack.pictures.terminal            write docs/images/terminal-*.svg
 
 The fleet is made up, and the commands' own functions print it. rich draws the terminal."""
 
@@ -18,9 +18,9 @@ from rich.text import Text
 from controllers.cli import drain, fleet, history, why
 from controllers.cli.tables import Screen
 from controllers.drain import progress
-from controllers.fleet import why as explanation
+from controllers.fleetreport import why as explanation
 
-IMAGES = Path(__file__).parents[1] / "docs" / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 WIDTH = 80
 SCREEN = Screen(WIDTH, styled=True)
 # The reader's own fonts: a picture asks no other server for one.

@@ -10,7 +10,7 @@ from apiserver.client.objects import Object, deleting
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class GangCounts:
     """Count the members of a gang, those that have a host, and those that it needs at once."""
 
     members: int
@@ -23,11 +23,11 @@ class Standing:
         return max(0, self.needed - self.hosts)
 
 
-def standing(members: Iterable[Object]) -> Standing:
+def gang_counts(members: Iterable[Object]) -> GangCounts:
     """Return the counts of a gang. Members that are being deleted do not count."""
     staying = [member for member in members if not deleting(member)]
     hosts = sum(has_host(member) for member in staying)
-    return Standing(len(staying), hosts, max((member["spec"]["gang"]["minAvailable"] for member in staying), default=0))
+    return GangCounts(len(staying), hosts, max((member["spec"]["gang"]["minAvailable"] for member in staying), default=0))
 
 
 def has_host(workload: Object) -> bool:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apiserver.flowcontrol.looptime import ARRIVAL, LONGEST, ROUND, LoopTime
+from apiserver.flowcontrol.loopscheduler import ARRIVAL, LONGEST, ROUND, LoopScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 
 class Loop:
-    """Run a LoopTime whose clock is the work that was done."""
+    """Run a LoopScheduler whose clock is the work that was done."""
 
     def __init__(self) -> None:
         self.now = 0.0
         self.done: list[str] = []
-        self.shared = LoopTime(clock=lambda: self.now)
+        self.shared = LoopScheduler(clock=lambda: self.now)
 
     async def work(self, name: str, steps: int, seconds: float) -> None:
         for _ in range(steps):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.clock import timestamp
 from controllers.cluster import connect
-from controllers.leasedsets import end_leases, leases_ended
+from controllers.leaseended import end_leases, leases_ended
 from controllers.workloadset.status import set_status
 from tests.unit.controllers.clusters import WORKLOADS
 from tests.unit.controllers.fakeapi import FakeApi, eventually

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 
 from apiserver.client.indexer import Store
 from apiserver.client.objects import Object, name_of, namespace_of, uid_of
-from controllers.scheduler.placement import Placed, counts_others
+from controllers.scheduler.placementrules import Placed, counts_others
 
 
-class Places:
+class PlacedWorkloads:
     """Maps the uids of Workloads to their hosts."""
 
     def __init__(self, workloads: Store) -> None:
@@ -53,7 +53,7 @@ class Places:
         """Return whether another Workload keeps one of these away by its anti-affinity."""
         return any(self._workloads.has("apart", namespace) for namespace in {namespace_of(one) for one in workloads})
 
-    def beside(self, workload: Object) -> list[Placed]:
+    def neighbours(self, workload: Object) -> list[Placed]:
         """Return the other Workloads of its namespace on which the Workload's placement depends. If
         its own placement counts no others, these are the Workloads whose anti-affinity may keep it
         away."""

@@ -16,7 +16,7 @@ from controllers import kinds
 from controllers.classaccess import not_allowed
 from controllers.move.plan import is_cluster_apis
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.adoption import CAPM3, Adoption, adoption_of, workload_reference
+from controllers.providers.baremetalhost.adoptionrecord import CAPM3, Adoption, adoption_of, workload_reference
 from controllers.providers.baremetalhost.desired import DEPLOYED, passed_annotations
 from controllers.providers.baremetalhost.record import without_auth
 

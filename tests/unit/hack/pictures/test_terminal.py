@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hack.terminal import IMAGES, SCREEN, pictures
+from hack.pictures.terminal import IMAGES, SCREEN, pictures
 
 
 @pytest.mark.parametrize(("name", "picture"), pictures().items())

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controllers.fleet import capacity, claims, gang_row, host_rows, named, troubled, why, why_set
+from controllers.fleetreport import capacity, claims, gang_row, host_rows, named, troubled, why, why_set
 
 CLAIM = {"namespace": "tenant-b", "name": "db", "uid": "2"}
 FREE: dict[str, Any] = {"available": True}

@@ -10,7 +10,7 @@ import pytest
 from apiserver.apis.status import ApiError
 from apiserver.registry.catalog import gateway_views, management_catalog
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
-from apiserver.registry.generic.regrouped import in_group
+from apiserver.registry.generic.regroupedregistry import in_group
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries

@@ -8,7 +8,7 @@ import pytest
 
 from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.adoptable import (
+from controllers.providers.baremetalhost.adoptionplan import (
     handing_back_patch,
     marking_patch,
     name_conflict,
@@ -16,7 +16,7 @@ from controllers.providers.baremetalhost.adoptable import (
     undo_obstacle,
     workload_of,
 )
-from controllers.providers.baremetalhost.adoption import CAPM3, Adoption
+from controllers.providers.baremetalhost.adoptionrecord import CAPM3, Adoption
 from tests.unit.controllers.clusters import bmh, workload_class
 
 IMAGE = {"url": "https://images.example.com/os", "checksum": "0" * 32}

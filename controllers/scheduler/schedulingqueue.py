@@ -33,7 +33,7 @@ def is_pending(workload: Object) -> bool:
     return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
 
 
-class Pending:
+class PendingWorkloads:
     """Holds the keys of waiting Workloads by class. The class is "" while it is not known."""
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class Pending:
         return list(self._class)
 
 
-class Turns:
+class PriorityQueues:
     """Holds the waiting Workloads that have not looked for a host since one became free.
 
     In a group, which has the Workloads of one namespace and one class, higher priorities come
@@ -229,7 +229,7 @@ class ForbiddenBindings:
         return replace(want, seed=f"{want.seed}/{tries}") if tries else want
 
 
-class Effort:
+class CPUBudget:
     """Bounds the CPU time for a namespace's Workloads with placement rules, and for its gangs.
 
     Each attempt to find a host compares a Workload with its neighbours. Any change of a neighbour

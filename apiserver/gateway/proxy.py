@@ -26,7 +26,7 @@ from apiserver.handlers.watchers.registry import Watches
 SWITCHING = 101
 
 
-class Passing:
+class Proxy:
     """Passes requests to `upstream`. `vouching` returns the headers of front proxies."""
 
     def __init__(self, upstream: Upstream, vouching: Callable[[], Iterable[str]] = tuple) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controllers.gangs import Standing, standing
+from controllers.gangcounts import GangCounts, gang_counts
 
 
 def member(least: int, *, host: bool = False, leaving: bool = False) -> dict[str, Any]:
@@ -15,10 +15,10 @@ def member(least: int, *, host: bool = False, leaving: bool = False) -> dict[str
 
 def test_members_that_leave_do_not_count_and_the_largest_number_does() -> None:
     members = [member(2), member(3, host=True), member(9, host=True, leaving=True)]
-    assert standing(members) == Standing(members=2, hosts=1, needed=3)
-    assert standing(members).missing == 2
+    assert gang_counts(members) == GangCounts(members=2, hosts=1, needed=3)
+    assert gang_counts(members).missing == 2
 
 
 def test_a_gang_that_has_enough_lacks_none() -> None:
-    assert standing([member(1, host=True), member(1, host=True), member(1)]).missing == 0
-    assert standing([]) == Standing(0, 0, 0)
+    assert gang_counts([member(1, host=True), member(1, host=True), member(1)]).missing == 0
+    assert gang_counts([]) == GangCounts(0, 0, 0)

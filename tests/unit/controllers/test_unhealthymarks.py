@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controllers.marks import Marks
+from controllers.unhealthymarks import Marks
 
 MARK = {"annotations": {"capm3.metal3.io/unhealthy": ""}}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controllers.adoption import chosen_class
+from controllers.adoptionoptions import chosen_class
 from controllers.resumable import Blocked
 
 DEFAULT = {"workloadclass.workload.metal3.io/is-default-class": "true"}

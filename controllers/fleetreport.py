@@ -16,13 +16,13 @@ from typing import Any
 from apiserver.apis.host import CORDONED, is_open_to, reserved_for, unavailable_reason
 from apiserver.client.clock import seconds_of
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
-from controllers.gangs import standing
-from controllers.leasedsets import LEASE_ENDED
+from controllers.gangcounts import gang_counts
+from controllers.leaseended import LEASE_ENDED
 from controllers.owners import controlling_set
 from controllers.runtime.conditions import find_condition
 from controllers.scheduler.cache import unavailable_phrase
 from controllers.scheduler.fit import NOT_OPEN, candidate, requirements_of, singular, unfit_reason, unsuitable_reason
-from controllers.scheduler.placement import rules_of
+from controllers.scheduler.placementrules import rules_of
 from controllers.workloadset.members import is_ready, ordinal_of
 from controllers.workloadset.status import STALLED, state_of_set
 
@@ -151,7 +151,7 @@ def gang_row(workload: Object, others: Iterable[Object]) -> Row | None:
     name = (workload["spec"].get("gang") or {}).get("name")
     if name is None:
         return None
-    stands = standing(other for other in others if (other["spec"].get("gang") or {}).get("name") == name)
+    stands = gang_counts(other for other in others if (other["spec"].get("gang") or {}).get("name") == name)
     return {"name": name, "members": stands.members, "hosts": stands.hosts, "needed": stands.needed}
 
 
