@@ -37,10 +37,10 @@ class BackupMetrics(Collector):
     async def run(self) -> None:
         """Read the CronJobs every SECONDS until cancelled."""
         while True:
-            await self.look()
+            await self.read()
             await asyncio.sleep(SECONDS)
 
-    async def look(self) -> None:
+    async def read(self) -> None:
         """Read the CronJobs once."""
         try:
             found, _ = await self._client.list_all(CRON_JOBS, self._namespace, label_selector=SELECTOR)

@@ -34,13 +34,13 @@ class MutatingWebhooks:
         for index, webhook in enumerate(self._dispatcher.webhooks()):
             if not calls.due(webhook.uid) or not await self._dispatcher.concerns(webhook, attributes, run):
                 continue
-            changed = await self._ask(webhook, attributes, f"round_{calls.round}_index_{index}")
+            changed = await self._call(webhook, attributes, f"round_{calls.round}_index_{index}")
             if changed is not None:
                 attributes = attributes._replace(new=changed)
             calls.made(webhook.uid, changed=changed is not None, again=webhook.reinvoked)
         return attributes
 
-    async def _ask(self, webhook: Webhook, attributes: Attributes, place: str) -> dict[str, Any] | None:
+    async def _call(self, webhook: Webhook, attributes: Attributes, place: str) -> dict[str, Any] | None:
         """Return the object as the webhook changed it, or None if it did not."""
         annotations = attributes.context.annotations
         try:

@@ -34,13 +34,13 @@ class ValidatingWebhooks:
         run = self._dispatcher.write(attributes)
         concerned = [webhook for webhook in webhooks if await self._dispatcher.concerns(webhook, attributes, run)]
         with track_wait():
-            refusals = await asyncio.gather(*(self._ask(webhook, attributes, index) for index, webhook in enumerate(concerned)))
+            refusals = await asyncio.gather(*(self._call(webhook, attributes, index) for index, webhook in enumerate(concerned)))
         for refusal in refusals:
             if refusal is not None:
                 raise refusal
         return attributes.new
 
-    async def _ask(self, webhook: Webhook, attributes: Attributes, index: int) -> ApiError | None:
+    async def _call(self, webhook: Webhook, attributes: Attributes, index: int) -> ApiError | None:
         try:
             verdict = await self._dispatcher.ask(webhook, attributes)
         except FailedOpen:

@@ -36,24 +36,24 @@ class ExpiringCache(Generic[V]):
         self._lifetime, self._clock, self._apart = lifetime, clock, apart
         self._kept: Bounded[Hashable, tuple[float, V]] = Bounded(size)
         self._kept_apart: Bounded[Hashable, tuple[float, V]] = Bounded(size)
-        self._asked: dict[Hashable, asyncio.Task[V]] = {}
+        self._running: dict[Hashable, asyncio.Task[V]] = {}
 
     async def get(self, key: Hashable, ask: Callable[[], Awaitable[V]]) -> V:
         """Return the cached answer for `key`, or call `ask`. Raises the errors of `ask`."""
         kept = self._kept.get(key) or self._kept_apart.get(key)
         if kept is not None and kept[0] > self._clock():
             return kept[1]
-        task = self._asked.get(key)
+        task = self._running.get(key)
         if task is None:
-            task = self._asked[key] = asyncio.create_task(self._ask(key, ask))
+            task = self._running[key] = asyncio.create_task(self._fetch(key, ask))
             task.add_done_callback(_retrieve)
         return await asyncio.shield(task)
 
-    async def _ask(self, key: Hashable, ask: Callable[[], Awaitable[V]]) -> V:
+    async def _fetch(self, key: Hashable, ask: Callable[[], Awaitable[V]]) -> V:
         try:
             answer = await ask()
         finally:
-            del self._asked[key]
+            del self._running[key]
         self._keep(key, answer)
         return answer
 
@@ -65,7 +65,7 @@ class ExpiringCache(Generic[V]):
 
     async def close(self) -> None:
         """Cancel the running requests."""
-        tasks = list(self._asked.values())
+        tasks = list(self._running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -98,9 +98,9 @@ def _back_up_etcd(arguments: argparse.Namespace) -> Made | None:
     if arguments.directory is None:
         size = _run(_save(arguments.storage, arguments.file))
         return size if size is None else _of_etcd(arguments.file, size)
-    if (looked := _run(_look(arguments.storage))) is None:
+    if (measured := _run(_measure(arguments.storage))) is None:
         return None
-    need, has_objects = looked
+    need, has_objects = measured
     if not has_objects:
         if backups(arguments.directory, SNAPSHOT):
             raise UsageError(
@@ -123,7 +123,7 @@ def _of_etcd(file: Path, size: int, deleted: Sequence[Path] = ()) -> Made:
     return Made(file, f"a snapshot of {size} bytes, checked", {"bytes": size}, deleted)
 
 
-async def _look(url: str) -> tuple[int, bool]:
+async def _measure(url: str) -> tuple[int, bool]:
     """Return the bytes that a snapshot needs, and whether the store has objects."""
     async with opened_etcd(url) as store:
         used = (await store.measure()).size

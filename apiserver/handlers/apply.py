@@ -32,7 +32,7 @@ async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
     check_body(how, scope.resource, scope.schema, wanted, decoded.duplicates)
     how.large = decoded.large
     await how.yield_if_large()
-    how.informed = bool(metadata_of(wanted).get("resourceVersion"))
+    how.has_version = bool(metadata_of(wanted).get("resourceVersion"))
     force = is_true(call.query.get("force"))
     entry, created = await scope.registry.apply(
         how, scope.namespace(call), call.info.name, wanted, force=force, subresource=call.info.subresource

@@ -89,8 +89,8 @@ async def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: st
     Changes that arrive while selectors are matched have no effect on it."""
     collection, revision = scope.registry.collection, scope.registry.collection.revision
     selector, limit = options.selector, options.limit
-    candidates = labels.narrowed(collection, selector.labels, prefix_of(scope, info, selector), start=start)
-    decided = not selector.fields.terms and labels.decides(selector.labels)
+    candidates = labels.candidates_of(collection, selector.labels, prefix_of(scope, info, selector), start=start)
+    decided = not selector.fields.terms and labels.is_exact(selector.labels)
     matching = candidates if decided else await _selected(selector, candidates, limit)
     if not limit or len(matching) <= limit:
         return Page(matching, revision)

@@ -38,7 +38,7 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
     how = context(call, "PatchOptions")
     decoded = await read_value(call, media, find_duplicates=how.field_validation != "Ignore")
     how.large = decoded.large
-    patched, how.informed = _prepare(media, decoded.value, scope.resource.strategic or merge_patch)
+    patched, how.has_version = _prepare(media, decoded.value, scope.resource.strategic or merge_patch)
     warned = len(how.warnings)
 
     last: tuple[dict[str, Any], dict[str, Any]] = ({}, {})

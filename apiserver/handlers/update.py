@@ -20,7 +20,7 @@ from apiserver.handlers.scope import Scope
 async def update(call: Call, scope: Scope) -> web.StreamResponse:
     """Answer 200 with the updated object."""
     form = negotiate(call)
-    how = context(call, "UpdateOptions", informed=True)
+    how = context(call, "UpdateOptions", has_version=True)
     decoded = await read_object(call, how, scope.resource)
     check_kind(scope.resource, decoded.value)
     wanted = typed(scope.resource, decoded.value)

@@ -166,7 +166,7 @@ class BareMetalHostViewStrategy(Strategy):
         claimed = claimed_by(host, old["metadata"]["namespace"])
         releasing = claimed and (current is None or "deletionTimestamp" in current.object()["metadata"])
         try:
-            update = view_update(old, new, host, claimed=claimed, releasing=releasing, informed=context.informed)
+            update = view_update(old, new, host, claimed=claimed, releasing=releasing, has_version=context.has_version)
             if update.action in ("claim", "change"):
                 self._check_deployment(host, old["spec"], update.changes)
             self._warn_of_mark(context, old, new, host)

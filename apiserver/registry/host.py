@@ -127,7 +127,7 @@ class HostStrategy(Strategy):
         entry = self.claims.workload_of_host(old)
         workload = entry.object() if entry is not None else None
         how = history.outcome(workload, may_retain=self._may_retain(old, workload))
-        return _with_history(new, history.continued(old, new, workload, how, now()))
+        return _with_history(new, history.updated_history(old, new, workload, how, now()))
 
     def _may_retain(self, host: dict[str, Any], workload: dict[str, Any] | None) -> bool:
         """Return whether the class allows the Workload's reclaimPolicy."""

@@ -17,7 +17,7 @@ from apiserver.registry.claims import lease, usagerecords
 from apiserver.registry.claims.binding import binding_causes, keep_binding, with_binding, with_state_of_earlier_controllers
 from apiserver.registry.claims.claims import Claims, adopting, bound, free_reason, with_release_finalizer
 from apiserver.registry.claims.heartbeat import Heartbeat
-from apiserver.registry.claims.projection import taken_from
+from apiserver.registry.claims.projection import projection_inputs
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.context import Context
@@ -182,7 +182,7 @@ class WorkloadStrategy(Strategy):
         if old is None:
             return new, []
         if lease.expires(old, new):
-            more = lease.graced(new, await self.heartbeat.since(), self._lease_rules(new), now())
+            more = lease.with_grace(new, await self.heartbeat.since(), self._lease_rules(new), now())
             new = {**new, "status": more} if more is not None else new
         return new, self._view(old, new)
 
@@ -199,7 +199,7 @@ class WorkloadStrategy(Strategy):
         if host is None:
             return []
         check = Check(host.key, host.revision)
-        if new is not None and taken_from(old) == taken_from(new):
+        if new is not None and projection_inputs(old) == projection_inputs(new):
             return [check]
         return [*self.claims.view_operations(host.object(), new), check]
 

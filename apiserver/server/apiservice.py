@@ -27,7 +27,7 @@ class CaBundleKeeper:
 
     def __init__(self, client: Client, names: Iterable[str], bundle: Callable[[], bytes]) -> None:
         self._client, self._names, self._bundle = client, tuple(names), bundle
-        self._said: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
 
     async def run(self) -> None:
         """Check periodically, because manifests that are applied again remove the bundle."""
@@ -42,19 +42,19 @@ class CaBundleKeeper:
             found = await self._client.request("GET", API_SERVICES + name)
             patch = wanted_patch(found, self._bundle())
             if patch is None:
-                return self._say(name, "")
+                return self._log_change(name, "")
             if not patch:
                 return True  # registration reports this case
             await self._client.request("PATCH", API_SERVICES + name, body=patch, content_type="application/merge-patch+json")
         except ApiException as error:
-            return self._say(name, _advice(error))
+            return self._log_change(name, _advice(error))
         log.info("APIService %s: caBundle set to this server's authority", name)
-        return self._say(name, "")
+        return self._log_change(name, "")
 
-    def _say(self, name: str, complaint: str) -> bool:
-        if complaint and self._said.get(name) != complaint:
+    def _log_change(self, name: str, complaint: str) -> bool:
+        if complaint and self._logged.get(name) != complaint:
             log.warning("APIService %s: %s", name, complaint)
-        self._said[name] = complaint
+        self._logged[name] = complaint
         return not complaint
 
 

@@ -70,9 +70,9 @@ class FreedMemory:
         """Check the memory until cancelled."""
         while True:
             await asyncio.sleep(PAUSE)
-            await self.look()
+            await self.return_memory()
 
-    async def look(self) -> bool:
+    async def return_memory(self) -> bool:
         """Return freed memory to the kernel if that is due. Return whether it was due."""
         now, before = self._resident(), self._before
         self._least, self._before = min(self._least, now), now

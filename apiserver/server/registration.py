@@ -64,20 +64,20 @@ class Registrations:
 
     async def run(self) -> None:
         """Check periodically, because definitions and APIServices come and go."""
-        await check_forever(self.look)
+        await check_forever(self.check)
 
-    async def look(self) -> bool:
+    async def check(self) -> bool:
         """Check all APIServices once, and log changes. Return whether all are right."""
         for name in self._names:
-            said, found = self.problems.get(name, ""), await self._look(name)
-            if found and found != said:
+            before, found = self.problems.get(name, ""), await self._check(name)
+            if found and found != before:
                 log.warning("APIService %s: %s", name, found)
-            elif said and not found:
+            elif before and not found:
                 log.info("APIService %s: kube-apiserver passes its group on to this server now", name)
             self.problems = {other: text for other, text in {**self.problems, name: found}.items() if text}
         return not self.problems
 
-    async def _look(self, name: str) -> str:
+    async def _check(self, name: str) -> str:
         try:
             found = await self._client.request("GET", API_SERVICES + name)
         except ApiException as error:

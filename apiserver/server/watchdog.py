@@ -43,7 +43,7 @@ class Watchdog:
         self.steps.observe(seconds)
         if seconds > SLOW:
             self._beyond = seconds
-            self._say(_step(call, seconds))
+            self._warn(_step(call, seconds))
 
     def beat(self, late: float) -> None:
         """Record a heartbeat that was `late` seconds late.
@@ -52,7 +52,7 @@ class Watchdog:
         self.late.observe(late)
         explained, self._beyond = self._beyond, 0.0
         if late > SLOW and not explained:
-            self._say(f"the event loop was held for {late * 1000:.0f} ms, by no single request")
+            self._warn(f"the event loop was held for {late * 1000:.0f} ms, by no single request")
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -62,7 +62,7 @@ class Watchdog:
             await asyncio.sleep(BEAT)
             self.beat(max(0.0, loop.time() - due))
 
-    def _say(self, text: str) -> None:
+    def _warn(self, text: str) -> None:
         """Log at most one line in PAUSE seconds. The next line counts the omitted ones."""
         if self._clock() < self._next:
             self._unsaid += 1

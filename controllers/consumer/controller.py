@@ -48,7 +48,7 @@ class ConsumerController:
         if new is None:
             return
         if consumer_resource(new) is None:
-            if _said(new) is not None:
+            if _consumer_found(new) is not None:
                 self.controller.queue.add(key_of(new))
         elif old is None or old["spec"].get("consumerRef") != new["spec"].get("consumerRef"):
             self.controller.queue.add_after(key_of(new), self._waits.first)
@@ -60,14 +60,14 @@ class ConsumerController:
             return None
         if (resource := consumer_resource(workload)) is None:
             kept = [item for item in (workload.get("status") or {}).get("conditions") or () if item["type"] != CONSUMER_FOUND]
-            if _said(workload) is not None:
+            if _consumer_found(workload) is not None:
                 await self._cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": kept})
             return None
         there = await self._is_there(resource, workload)
         if there is None:
             return Result(requeue_after=self._waits.again)
         wanted = _condition(workload, self._cluster.view_group, there=there)
-        before = _said(workload)
+        before = _consumer_found(workload)
         await self._cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": with_conditions(workload, [wanted])})
         if not there and (before is None or before["status"] == "True"):
             self._cluster.events.event(workload, "Warning", wanted["reason"], wanted["message"])
@@ -109,11 +109,11 @@ def consumer_resource(workload: Object) -> Resource | None:
 
 def consumer_gone(workload: Object | None) -> str:
     """Return the Workload's message about a consumer that is gone, "" if there is none."""
-    found = _said(workload or {})
+    found = _consumer_found(workload or {})
     return str(found["message"]) if found is not None and found["status"] == "False" else ""
 
 
-def _said(workload: Object) -> Object | None:
+def _consumer_found(workload: Object) -> Object | None:
     return find_condition((workload.get("status") or {}).get("conditions"), CONSUMER_FOUND)
 
 

@@ -261,7 +261,7 @@ class Mover:
             patch = plan.reset_consumer_patch(keeper) or {}
             if lease is not None and "lease" not in status:
                 seconds = await self._allowed(status["host"]["class"], lease)
-                patch = {**patch, "spec": {**patch.get("spec", {}), "lease": plan.leased(keeper["spec"], seconds or lease)}}
+                patch = {**patch, "spec": {**patch.get("spec", {}), "lease": plan.renewed_lease(keeper["spec"], seconds or lease)}}
             if patch:
                 await self._target.patch(kinds.WORKLOADS, name_of(keeper), patch, self._namespace)
         self._reporter.say(f"{name}: given back")

@@ -88,7 +88,7 @@ def lease_left(workload: Object, now: float) -> int | None:
     return max(1, math.ceil(seconds_of(lease["expirationTimestamp"]) - now)) if lease else None
 
 
-def leased(spec: Object, seconds: int) -> Object:
+def renewed_lease(spec: Object, seconds: int) -> Object:
     """Return a spec.lease for a lease that begins now and lasts for about this many seconds.
 
     It differs from the present spec.lease, because only a change begins a new lease."""

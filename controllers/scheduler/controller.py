@@ -104,7 +104,7 @@ class Scheduler:
         self._moved: set[str] = set()
         self._ruled: dict[str, int] = {}
         self._retelling: set[str] = set()
-        self._said: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
         self._explanations = Explanations(self._free)
         self.controller = Controller(
             "scheduler", self.reconcile, workers=workers, group=tenant_of, total=total, traced=cluster.uid_of_workload
@@ -150,7 +150,7 @@ class Scheduler:
         if new is None or not is_pending(new):
             self._pending.remove(key)
             self._bound.forget(key)
-            self._said.pop(key, None)
+            self._reported.pop(key, None)
             self._priority_queues.remove(key)
             self._full.forget(key)
             self._forbidden.forget(key)
@@ -283,7 +283,7 @@ class Scheduler:
             return await self._bind(key, workload)
         except Unbindable as error:
             kept = error.reason in ("NoHostFits", "GangWaits") and self._free.keeps_any()
-            again = await self._say(key, workload, error) or (Result(requeue_after=self._repeat()) if kept else None)
+            again = await self._report_unbindable(key, workload, error) or (Result(requeue_after=self._repeat()) if kept else None)
             if isinstance(error, QuotaExceeded | BindingForbidden | GangPutOff):
                 return again or Result(requeue_after=self._full.seconds(key) or self._forbidden.seconds(key) or LOOK_AT_QUOTA)
             # Views are not watched, so a view that is required by name is looked up periodically.
@@ -309,7 +309,7 @@ class Scheduler:
             return await self._bind_own(workload, class_, self._wanted(workload, class_), QuotaExceeded("QuotaExceeded", full))
         if (forbidden := self._forbidden.refusal(key)) is not None:
             raise BindingForbidden("BindingForbidden", forbidden)
-        patience = 0.0 if key in self._said else NEW_WAIT
+        patience = 0.0 if key in self._reported else NEW_WAIT
         if not self._gangs.is_planned(key) and (wait := self._cpu_budget.seconds(namespace_of(workload))) > patience:
             self._priority_queues.add(key, _group(workload), _priority(workload))
             return Result(requeue_after=wait)
@@ -519,14 +519,14 @@ class Scheduler:
         # A spec that was changed and changed back is equal; its generation is not.
         return any(current["metadata"].get(field) != workload["metadata"].get(field) for field in DECIDED_BY)
 
-    async def _say(self, key: str, workload: Object, error: Unbindable) -> Result | None:
+    async def _report_unbindable(self, key: str, workload: Object, error: Unbindable) -> Result | None:
         """Write the reason to the Workload, with one event per reason."""
         before = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
         same = before is not None and before["reason"] == error.reason
-        wait = self._said[key] + self._repeat() - self._clock.time() if key in self._said else 0.0
+        wait = self._reported[key] + self._repeat() - self._clock.time() if key in self._reported else 0.0
         if same and wait > 0:
             return Result(requeue_after=wait)
-        self._said[key] = self._clock.time()
+        self._reported[key] = self._clock.time()
         message = error.message()
         generation = workload["metadata"].get("generation")
         conditions = [

@@ -79,7 +79,7 @@ class Simulator:
             self._remember(key, found.progress)
             if written is None:
                 return None if math.isinf(found.wake) else Result(requeue_after=found.wake)
-            self._tell(written, host, found)
+            self._send_events(written, host, found)
             obj = self._written[key] = written
         return Result(requeue_after=0.0)
 
@@ -104,7 +104,7 @@ class Simulator:
         if hardware is not None and (before.status is None or before.status.hardware != hardware):
             await hardwaredata.replace(self._client, obj, hardware)
 
-    def _tell(self, obj: Object, before: BareMetalHost, found: Step) -> None:
+    def _send_events(self, obj: Object, before: BareMetalHost, found: Step) -> None:
         old, new = _state(before), _state(found.host)
         if old != new:
             log.info("%s: %s -> %s", key_of(obj), old or "new", new)

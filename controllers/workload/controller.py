@@ -23,7 +23,7 @@ from controllers.providers.base import Applied, ApplyRequest, Outcome, Provider,
 from controllers.quotacharges import is_settling
 from controllers.runtime.conditions import find_condition, is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
-from controllers.workload.lease import Leases, sooner
+from controllers.workload.lease import Leases, earlier
 from controllers.workload.release import release, remove_finalizer, report_releasing, unbind
 from controllers.workload.reporter import report, report_status, report_unavailable
 from controllers.workload.request import apply_request, unusable, with_secrets
@@ -176,7 +176,7 @@ class WorkloadController:
             return await self._without_host(workload)
         again = await self._leases.reconcile(self._cluster, workload)
         workload = self._cluster.workloads.store.get(key) or workload
-        return sooner(await self._with_host(workload, host), again)
+        return earlier(await self._with_host(workload, host), again)
 
     async def _without_host(self, workload: Object) -> Result | None:
         if host_of(workload):

@@ -79,7 +79,7 @@ class Leases:
         key, uid = key_of(workload), uid_of(workload)
         if not _is_declared(workload):
             self.forget(key)
-        conditions, wait = said(workload, warning_of(class_), now, ours=self._declared.get(key) == uid)
+        conditions, wait = lease_conditions(workload, warning_of(class_), now, ours=self._declared.get(key) == uid)
         if conditions is None and wait == 0:
             await _end(cluster, workload)  # the deletion was refused before
         elif conditions is not None:
@@ -95,7 +95,7 @@ class Leases:
                 await _end(cluster, written)
             elif wait == 0:
                 return Result(requeue_after=ASKED)
-            _tell(cluster, workload, conditions)
+            _send_events(cluster, workload, conditions)
         return Result(requeue_after=wait or AGAIN) if wait is not None else None
 
     def forget(self, key: str) -> None:
@@ -103,7 +103,7 @@ class Leases:
         self._declared.pop(key, None)
 
 
-def sooner(first: Result | None, second: Result | None) -> Result | None:
+def earlier(first: Result | None, second: Result | None) -> Result | None:
     """Return the result that asks for the earlier time."""
     if first is None or second is None:
         return first or second
@@ -117,7 +117,7 @@ def warning_of(class_: Object | None) -> int:
     return int(rules.get("warningSeconds", WARNING))
 
 
-def said(workload: Object, warning: int, now: float, *, ours: bool = False) -> tuple[list[Object] | None, float | None]:
+def lease_conditions(workload: Object, warning: int, now: float, *, ours: bool = False) -> tuple[list[Object] | None, float | None]:
     """Return the Workload's conditions if its lease changes them, and the seconds until the next
     step.
 
@@ -157,7 +157,7 @@ def _ends(lease: Object) -> str:
     )
 
 
-def _tell(cluster: Cluster, workload: Object, conditions: list[Object] | None) -> None:
+def _send_events(cluster: Cluster, workload: Object, conditions: list[Object] | None) -> None:
     """Send an event when the end of the lease is announced or changes, and when it has come."""
     before = (workload.get("status") or {}).get("conditions")
     for type_ in (EXPIRING, EXPIRED):

@@ -50,11 +50,11 @@ def _status(workload: Object, host: Object, applied: Applied, *, confirmed: bool
 async def report_status(cluster: Cluster, workload: Object, status: Object) -> Object:
     """Write this status if it differs, with events. Return the resulting Workload."""
     written = await cluster.patch_status(kinds.WORKLOADS, workload, status)
-    _tell(cluster, workload, status)
+    _send_events(cluster, workload, status)
     return written
 
 
-def _tell(cluster: Cluster, workload: Object, status: Object) -> None:
+def _send_events(cluster: Cluster, workload: Object, status: Object) -> None:
     """Send events about a new phase, and about a new reason in Bound or Synchronized."""
     before = (workload.get("status") or {}).get("conditions")
     conditions = status.get("conditions")

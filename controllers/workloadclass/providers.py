@@ -132,7 +132,7 @@ class Sources:
         made = _Running(provider, fingerprint, self._clock.time())
         self._running[class_name] = made
         made.task = asyncio.create_task(self._run(class_name, made), name=f"provider of {class_name}")
-        self._tell(class_name)
+        self._notify(class_name)
 
     async def stop(self, class_name: str) -> None:
         """Stop the class's provider. This has no effect if it has none."""
@@ -146,7 +146,7 @@ class Sources:
                 await asyncio.wait({running.task}, timeout=CLOSE_WITHIN)
         finally:  # the wait may be cancelled, when the controllers stop
             await running.provider.close()
-        self._tell(class_name)
+        self._notify(class_name)
 
     async def close(self) -> None:
         """Stop all providers."""
@@ -170,7 +170,7 @@ class Sources:
             parameters,
             credentials,
             on_change=lambda uid: self._changed(class_name, uid),
-            on_health=lambda: self._tell(class_name),
+            on_health=lambda: self._notify(class_name),
             has_host=self._has_host,
             cluster_id=self._cluster_id(),
         )
@@ -185,7 +185,7 @@ class Sources:
             except Exception as error:
                 running.crashed = describe(error)
                 log.exception("the provider of class %s failed", class_name)
-            self._tell(class_name)
+            self._notify(class_name)
             await asyncio.sleep(backoff.next())
             running.crashed = ""
 
@@ -193,7 +193,7 @@ class Sources:
         for handler in self._change_handlers:
             handler(class_name, uid)
 
-    def _tell(self, class_name: str) -> None:
+    def _notify(self, class_name: str) -> None:
         for handler in self._health_handlers:
             handler(class_name)
 

@@ -192,13 +192,13 @@ class WorkloadSetController:
                 continue
             if not left:
                 return True
-            if await self._lightly(set_, member, patch):
+            if await self._patch_in_place(set_, member, patch):
                 left -= 1
             elif not (refusals := refusals - 1):
                 break
         return False
 
-    async def _lightly(self, set_: Object, member: Object, patch: Object) -> bool:
+    async def _patch_in_place(self, set_: Object, member: Object, patch: Object) -> bool:
         """Apply a patch that touches no machine. Return whether the server took it.
 
         An event reports a refusal, such as of a lease that the class does not allow."""

@@ -149,14 +149,14 @@ def light_patch(set_: Object, member: Object) -> Object | None:
     if gang != present and (gang is not None or (present or {}).get("name") == name_of(set_)):
         spec["gang"] = gang
     lease = template["spec"].get("lease")
-    if lease and lease != member["spec"].get("lease") and lease["durationSeconds"] > _lent_for(member):
+    if lease and lease != member["spec"].get("lease") and lease["durationSeconds"] > _lease_seconds(member):
         spec["lease"] = lease
     if not metadata and not spec:
         return None
     return {"metadata": {**_version(member), **metadata}, **({"spec": spec} if spec else {})}
 
 
-def _lent_for(member: Object) -> float:
+def _lease_seconds(member: Object) -> float:
     """Return the length of the member's lease in seconds, from its own spec or from its class."""
     if not has_host(member):
         return 0

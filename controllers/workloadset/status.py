@@ -126,18 +126,18 @@ def _updating(set_: Object, outdated: int, waiting: Object | None) -> Finding:
     text = f"{done} of {set_['spec']['replicas']} members were made from the present template"
     if waiting is None:
         return Finding("Updating", text, works=True)
-    return Finding("Updating", f"{text}; the update waits for {_said(waiting)}"[:MESSAGE], works=True, final=_is_stalled(waiting))
+    return Finding("Updating", f"{text}; the update waits for {_ready_message(waiting)}"[:MESSAGE], works=True, final=_is_stalled(waiting))
 
 
 def _waiting(set_: Object, member: Object, now: datetime) -> Finding:
     if is_ready(member):
         text = f"{name_of(member)} is Ready, and counts as available after {set_['spec'].get('minReadySeconds')} s"
         return Finding("MinReadySeconds", text, works=True)
-    return Finding("MemberNotReady", _said(member)[:MESSAGE], works=True, final=_is_stalled(member))
+    return Finding("MemberNotReady", _ready_message(member)[:MESSAGE], works=True, final=_is_stalled(member))
 
 
-def _said(member: Object) -> str:
-    """Return what a member says about itself."""
+def _ready_message(member: Object) -> str:
+    """Return the member's name with the message of its condition Ready or Bound."""
     conditions = (member.get("status") or {}).get("conditions")
     found = find_condition(conditions, "Ready") or find_condition(conditions, "Bound")
     return f"{name_of(member)}: {found['reason']}: {found['message']}" if found is not None else f"{name_of(member)}, which is new"

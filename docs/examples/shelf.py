@@ -67,22 +67,22 @@ class ShelfProvider(Provider):
 
     async def run(self) -> None:
         while True:
-            self._look()
+            self._read_folder()
             await asyncio.sleep(self._poll)
 
-    def _look(self) -> None:
+    def _read_folder(self) -> None:
         try:
             seen = {host.source.uid: host for host in map(self._report, self._machines())}
         except OSError as error:
-            self._say(ProviderError("NoShelf", f"the folder cannot be read; it is tried again: check parameters.folder ({error})"))
+            self._set_problem(ProviderError("NoShelf", f"the folder cannot be read; it is tried again: check parameters.folder ({error})"))
             return  # the last known state stays
         before, self._hosts, self._synced = self._hosts, seen, True
-        self._say(None)
+        self._set_problem(None)
         for uid in before.keys() | seen.keys():
             if before.get(uid) != seen.get(uid):
                 self._context.on_change(uid)
 
-    def _say(self, problem: ProviderError | None) -> None:
+    def _set_problem(self, problem: ProviderError | None) -> None:
         changed = (problem and problem.reason) != (self._problem and self._problem.reason)
         self._problem = problem
         if changed:
@@ -136,7 +136,7 @@ class ShelfProvider(Provider):
         if request.blocked is None:
             claim = {**mine, **self._wanted(request)}
             self._write(name, claim)
-        self._look()
+        self._read_folder()
         return Applied(_BOUND, synchronized, observed=_status(claim), empty=not claim.get("image"))
 
     def _take(self, name: str, mine: Any) -> Any:
@@ -169,7 +169,7 @@ class ShelfProvider(Provider):
             (self._folder / f"{request.source.name}.claim").unlink()
         # A process that was killed while it claimed the machine has left its draft.
         (self._folder / f"{request.source.name}.{request.workload_uid}.draft").unlink(missing_ok=True)
-        self._look()
+        self._read_folder()
         return Released(True)
 
 

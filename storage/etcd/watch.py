@@ -88,7 +88,7 @@ class Watch:
             await socket.send_str(self._space.watch(self._prefix, self._complete))
             await self._check_future(decoder.created(await self._receive(socket, now() + self._cluster.timeout)))
             self._backoff = _BACKOFF[0]
-            asker = asyncio.create_task(self._ask(socket), name="etcd-watch-progress")
+            asker = asyncio.create_task(self._request_progress(socket), name="etcd-watch-progress")
             try:
                 deadline = self._deadline()
                 while True:
@@ -162,7 +162,7 @@ class Watch:
         """Return whether no caller waits for progress."""
         return self._answered and self._complete >= self._seen
 
-    async def _ask(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    async def _request_progress(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Request progress as long as the connection lasts."""
         pause, reached = _ASK[0], 0
         while not socket.closed:

@@ -80,7 +80,7 @@ class FreeSpace:
         self._keys: int = connection.execute("SELECT count(*) FROM live").fetchone()[0]
         self._adding = 0  # keys of the transaction that is not committed
 
-    def look(self) -> None:
+    def measure(self) -> None:
         """Measure the room if enough was written since the last measurement."""
         if self._written < LOOK and not self.short:
             return

@@ -95,7 +95,7 @@ class Transactions:
         outcomes: list[int | StorageError] = []
         events: list[Event] = []
         revision = self.revision
-        self._free_space.look()
+        self._free_space.measure()
         for commit in commits:
             try:
                 changes = statements.apply(self._connection, commit, revision + 1, self._free_space)

@@ -135,7 +135,7 @@ class Writer:
         elif not self._waiting:
             self._busy = False
             if self._idle is not None:
-                _tell(self._idle, None)
+                _resolve(self._idle, None)
         elif isinstance(what := self._waiting[0], _Compact):
             self._waiting.popleft()
             self._jobs.put(partial(self._compact, what))
@@ -174,7 +174,7 @@ class Writer:
         if self._free_space.short:
             self._short()
         for commit, outcome in zip(commits, group.outcomes, strict=True):
-            _tell(commit.future, outcome)
+            _resolve(commit.future, outcome)
 
     def _compact(self, job: _Compact) -> Callable[[], None]:
         return partial(self._complete_compact, job, self._compacted_to(job.revision))
@@ -197,13 +197,13 @@ class Writer:
     def _complete_compact(self, job: _Compact, error: StorageError | None) -> None:
         if error is None:
             self._publish_compacted(job.revision)
-        _tell(job.future, error)
+        _resolve(job.future, error)
 
     def _sweep(self) -> Callable[[], None]:
         try:
             self._transactions.begin()
             reached = sweep(self._connection, self._swept, last_id(self._compacted), _SWEEP_ROWS)
-            self._free_space.look()
+            self._free_space.measure()
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._transactions.rollback()
@@ -218,7 +218,7 @@ def _nothing() -> None:
     """Do nothing: no caller waits for a sweep."""
 
 
-def _tell(future: asyncio.Future[T], outcome: T | StorageError) -> None:
+def _resolve(future: asyncio.Future[T], outcome: T | StorageError) -> None:
     """Complete the future unless its caller has gone."""
     if future.done():
         return

@@ -42,7 +42,7 @@ class ListOptions:
     initial_events: bool | None = None
 
 
-def context(call: Call, kind: str, *, informed: bool = False) -> Context:
+def context(call: Call, kind: str, *, has_version: bool = False) -> Context:
     """Return the context of a write. `kind` is the kind of the options object, for errors."""
     query = call.query
     validation = query.get("fieldValidation", "") or "Warn"
@@ -61,7 +61,7 @@ def context(call: Call, kind: str, *, informed: bool = False) -> Context:
     return Context(
         user=call.user or ANONYMOUS,
         dry_run=dry_run,
-        informed=informed,
+        has_version=has_version,
         field_manager=manager or _manager_of(call),
         field_validation=cast("Literal['Ignore', 'Warn', 'Strict']", validation),
         warnings=call.warnings,

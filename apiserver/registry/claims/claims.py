@@ -307,12 +307,12 @@ def bound(
             "view": tenant,
             "earlier": _earlier(host, workload, namespace_uid),
         },
-        "status": {**host["status"], "phase": "Bound", "history": history.begun(host, claim, workload, now())},
+        "status": {**host["status"], "phase": "Bound", "history": history.with_claim(host, claim, workload, now())},
     }
     workload = with_release_finalizer(workload)
     chosen = {"name": tenant["name"], "uid": uid_of_view(host["spec"]["source"], namespace), "class": host["spec"]["className"]}
     status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen, "binding": {"state": "Assumed"}}
-    if (made := leases.begun(workload["spec"], lease or {}, now(), adopted=adopted)) is not None:
+    if (made := leases.new_lease(workload["spec"], lease or {}, now(), adopted=adopted)) is not None:
         status["lease"] = made
     status["conditions"] = with_condition(workload, "Bound", "True", HOST_CHOSEN, f"Has the host {tenant['name']}.")
     return claimed, {**workload, "status": status}

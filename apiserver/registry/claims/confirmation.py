@@ -90,7 +90,7 @@ class Confirmations:
     """Waits for the claims of one server."""
 
     def __init__(self, claims: Claims, seconds: float = SECONDS, places: Places | None = None) -> None:
-        self.seconds, self.look = seconds, LOOK
+        self.seconds, self.interval = seconds, LOOK
         self.places = places or Places()
         self._claims = claims
 
@@ -119,7 +119,7 @@ class Confirmations:
                 # continue with it.
                 end = loop.time() + self.seconds
             known = now
-            await asyncio.sleep(self.look * max(1.0, len(self.places) / UNHURRIED))
+            await asyncio.sleep(self.interval * max(1.0, len(self.places) / UNHURRIED))
         return known == "lost"
 
     def _state(self, workload: dict[str, Any]) -> str:

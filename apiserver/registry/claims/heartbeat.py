@@ -69,7 +69,7 @@ class Heartbeat:
 
     async def beat(self) -> None:
         """Renew the record once. Raises StorageError."""
-        found, since, why = await self._look()
+        found, since, why = await self._read()
         if why is not None:
             log.warning(
                 "the storage was not served without a gap: %s; leases that began before %s get more time, because extensions may be lost",
@@ -86,9 +86,9 @@ class Heartbeat:
 
     async def since(self) -> str:
         """Return the time since which there is no gap (RFC 3339). Raises StorageError."""
-        return (await self._look())[1]
+        return (await self._read())[1]
 
-    async def _look(self) -> tuple[KeyValue | None, str, str | None]:
+    async def _read(self) -> tuple[KeyValue | None, str, str | None]:
         """Return the record, the time since which there is no gap, and the reason of a gap until now."""
         found, revision, time = await self._store.get(KEY), await self._store.current_revision(), now()
         why = gap(found, revision, time)

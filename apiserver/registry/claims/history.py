@@ -24,7 +24,7 @@ _INSTALLED = "provisioned"
 Entry = dict[str, Any]
 
 
-def begun(host: Mapping[str, Any], claim: Mapping[str, str], workload: Mapping[str, Any] | None, time: str | None) -> list[Entry]:
+def with_claim(host: Mapping[str, Any], claim: Mapping[str, str], workload: Mapping[str, Any] | None, time: str | None) -> list[Entry]:
     """Return the history of the host with an entry for the claim. It has one entry for each
     claim."""
     history: list[Entry] = list((host.get("status") or {}).get("history") or ())
@@ -38,7 +38,9 @@ def begun(host: Mapping[str, Any], claim: Mapping[str, str], workload: Mapping[s
     return _bounded([*history, entry])
 
 
-def continued(old: Mapping[str, Any], new: Mapping[str, Any], workload: Mapping[str, Any] | None, ends: str, time: str) -> list[Entry]:
+def updated_history(
+    old: Mapping[str, Any], new: Mapping[str, Any], workload: Mapping[str, Any] | None, ends: str, time: str
+) -> list[Entry]:
     """Return the history of the Host `new`, which is about to replace `old`.
 
     `workload` is the Workload that has the host in `old`, if it exists. `ends` is the outcome of
@@ -48,7 +50,7 @@ def continued(old: Mapping[str, Any], new: Mapping[str, Any], workload: Mapping[
         history = list((old.get("status") or {}).get("history") or ())
         return [*history[:-1], _cleaned(history[-1], status, time)] if history else []
     # A claim that an earlier version recorded has no entry yet.
-    *earlier, entry = begun(old, claim, workload, _bound_since(workload))
+    *earlier, entry = with_claim(old, claim, workload, _bound_since(workload))
     entry = _followed(entry, (status.get("report") or {}).get("status") or {}, time)
     if new["spec"].get("claimRef") is None:
         entry = {**entry, "releasedAt": time, "outcome": ends}

@@ -25,7 +25,7 @@ GRACE = 86400
 Object = dict[str, Any]
 
 
-def begun(spec: Mapping[str, Any], rules: Mapping[str, Any], now: str, *, adopted: bool) -> Object | None:
+def new_lease(spec: Mapping[str, Any], rules: Mapping[str, Any], now: str, *, adopted: bool) -> Object | None:
     """Return status.lease of a Workload that gets a host now. `rules` is spec.lease of its class."""
     wanted = (spec.get("lease") or {}).get("durationSeconds")
     if wanted is None and not adopted:
@@ -90,7 +90,7 @@ def expires(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return _expired(new.get("status") or {}) and not _expired(old.get("status") or {})
 
 
-def graced(workload: Mapping[str, Any], since: str, rules: Mapping[str, Any], now: str) -> Object | None:
+def with_grace(workload: Mapping[str, Any], since: str, rules: Mapping[str, Any], now: str) -> Object | None:
     """Return the status of a Workload whose lease gets more time instead of its end, or None.
 
     `since` is the time since which the storage has been served without a gap. The lease then lasts

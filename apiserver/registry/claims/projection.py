@@ -60,7 +60,7 @@ def project(host: dict[str, Any], workload: dict[str, Any] | None, namespace: st
     }
 
 
-def taken_from(workload: dict[str, Any]) -> tuple[object, ...]:
+def projection_inputs(workload: dict[str, Any]) -> tuple[object, ...]:
     """Return the part of a Workload that `project` uses. Most of the status is not in it.
 
     Two Workloads with equal parts have the same view."""

@@ -44,13 +44,13 @@ class ViewUpdate:
 
 
 def view_update(
-    old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], *, claimed: bool, releasing: bool, informed: bool
+    old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], *, claimed: bool, releasing: bool, has_version: bool
 ) -> ViewUpdate:
     """Return the meaning of a write from view `old` to the validated view `new` of `host`.
 
-    `claimed`: the namespace has the host. `releasing`: its Workload is being deleted. `informed`:
-    the writer named the resourceVersion that it saw, so it intends to replace a consumer. Raises
-    Refused or Taken."""
+    `claimed`: the namespace has the host. `releasing`: its Workload is being deleted.
+    `has_version`: the writer named the resourceVersion that it saw, so it intends to replace a
+    consumer. Raises Refused or Taken."""
     changes, tenant = _changes(old["spec"], new["spec"]), tenant_metadata(host, new)
     before, after = old["spec"].get("consumerRef"), new["spec"].get("consumerRef")
     if not _changed(old, new):
@@ -71,7 +71,7 @@ def view_update(
     if releasing and changes:
         message = "Forbidden: the host is being released; wait until it is offered again"
         raise Refused([cause("FieldValueForbidden", message, "spec")])
-    if before is not None and after is not None and not informed and _another(before, after):
+    if before is not None and after is not None and not has_version and _another(before, after):
         raise Taken
     if before is not None and after is None:
         return ViewUpdate("release", changes, tenant)

@@ -37,7 +37,8 @@ class UserInfo:
 class Context:
     """The options and the side effects of one request.
 
-    informed: the client named the resourceVersion that it saw, as every PUT does and a PATCH may.
+    has_version: the client named the resourceVersion that it saw, as every PUT does and a PATCH
+    may.
 
     warnings: the texts of the response's Warning: 299 headers.
 
@@ -54,7 +55,7 @@ class Context:
 
     user: UserInfo
     dry_run: bool = False
-    informed: bool = False
+    has_version: bool = False
     field_manager: str = ""
     field_validation: Literal["Ignore", "Warn", "Strict"] = "Warn"
     warnings: list[str] = field(default_factory=list)

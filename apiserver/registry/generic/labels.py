@@ -16,10 +16,10 @@ def indexer(entry: Entry) -> Iterable[tuple[str, str]]:
     return entry.labels.items()
 
 
-def narrowed(collection: Collection[Entry], selector: LabelSelector, prefix: str, *, start: str = "") -> Sequence[Entry]:
+def candidates_of(collection: Collection[Entry], selector: LabelSelector, prefix: str, *, start: str = "") -> Sequence[Entry]:
     """Return the entries of a range that may match the selector (see Collection.range).
 
-    The caller must still test each entry unless `decides` is true. The collection must have the
+    The caller must still test each entry unless `is_exact` is true. The collection must have the
     index INDEX."""
     wanted = [(one.key, next(iter(one.values))) for one in selector.requirements if _is_indexed(one)]
     if not wanted:
@@ -28,8 +28,8 @@ def narrowed(collection: Collection[Entry], selector: LabelSelector, prefix: str
     return collection.index(INDEX, rarest, prefix, start=start)
 
 
-def decides(selector: LabelSelector) -> bool:
-    """Return whether `narrowed` returns exactly the entries that match the selector."""
+def is_exact(selector: LabelSelector) -> bool:
+    """Return whether `candidates_of` returns exactly the entries that match the selector."""
     return not selector.requirements or (len(selector.requirements) == 1 and _is_indexed(selector.requirements[0]))
 
 

@@ -20,6 +20,7 @@ from apiserver.apis.status import (
     path_not_found,
     service_unavailable,
 )
+from apiserver.registry.fieldmanager import keep_times
 from apiserver.registry.generic import labels, metadata, sizelimits
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.context import Context, DeleteOptions
@@ -28,7 +29,7 @@ from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.sharing import sharing
 from apiserver.registry.generic.strategy import Admission, AdmitEverything, Strategy
-from apiserver.registry.generic.tracking import Tracking, settled, with_fields
+from apiserver.registry.generic.tracking import Tracking, with_fields
 from apiserver.registry.generic.validation import normalize, refuse
 from storage.base import Conflict, Delete, Priority, Put
 from storage.cache import WatchCache
@@ -220,7 +221,7 @@ class Registry:
         new = await self._admitted(write, new)
         if subresource != "status" and self._content(new) != self._content(old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        return settled(old, new)
+        return keep_times(old, new)
 
     async def admit_deletion(self, context: Context, entry: Entry, old: dict[str, Any]) -> None:
         """Ask admission whether the object may be deleted. Raises ApiError."""

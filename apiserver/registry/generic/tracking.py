@@ -22,7 +22,6 @@ from apiserver.registry.fieldmanager import (
     Type,
     apply,
     compile_schema,
-    keep_times,
     track_update,
 )
 from apiserver.registry.generic.context import Context
@@ -109,10 +108,3 @@ def with_fields(obj: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, 
     if fields:
         metadata["managedFields"] = fields
     return {**obj, "metadata": metadata}
-
-
-def settled(live: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Return `new` with the times of `live` in managedFields if nothing else differs.
-
-    So a repeated write of the same object changes nothing."""
-    return keep_times(live, new)

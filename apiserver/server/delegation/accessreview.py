@@ -41,13 +41,13 @@ class AccessReviews:
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
         """Return the decision. See Authorizer."""
-        return await self._decisions.get(_key(user, info), lambda: self._ask(user, info))
+        return await self._decisions.get(_key(user, info), lambda: self._review(user, info))
 
     async def close(self) -> None:
         """Cancel the running reviews."""
         await self._decisions.close()
 
-    async def _ask(self, user: UserInfo, info: RequestInfo) -> Decision:
+    async def _review(self, user: UserInfo, info: RequestInfo) -> Decision:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec(user, info)}
         try:
             async with self._gate.enter(user.name):

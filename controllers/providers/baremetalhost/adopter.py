@@ -64,10 +64,10 @@ class Adopter:
         return self._summary
 
     def _failed(self, bmh: Object, why: str) -> None:
-        self._tell(bmh, f"failed: {why}")
+        self._report(bmh, f"failed: {why}")
         self._summary.failed.append(name_of(bmh))
 
-    def _tell(self, bmh: Object, text: str) -> None:
+    def _report(self, bmh: Object, text: str) -> None:
         self._reporter.say(f"{name_of(bmh)}: {text}")
 
     async def _admitted(self) -> Object:
@@ -127,14 +127,14 @@ class Adopter:
         secrets = await self._secrets(bmh, wanted)
         what = plan.described(bmh, wanted, [_full_name(secret) for secret in secrets])
         if self._options.dry_run:
-            self._tell(bmh, f"would be adopted: {what}")
+            self._report(bmh, f"would be adopted: {what}")
             self._summary.waiting.append(name_of(bmh))
             return None
         for secret in secrets:
             await self._copy(secret)
         if record is None or "ownerReferences" in plan.marking_patch(bmh, wanted)["metadata"]:
             await self._patch(bmh, plan.marking_patch(bmh, wanted))
-        self._tell(bmh, f"marked: {what}")
+        self._report(bmh, f"marked: {what}")
         await (self._give(bmh, wanted) if wanted.workload else self._show(bmh, wanted))
         return None
 
@@ -149,7 +149,7 @@ class Adopter:
             raise Obstacle(f"the namespace {record.namespace} has adopted it")
         if record.workload and not self._options.dry_run:
             await self._until_running(bmh, record)
-        self._tell(bmh, f"is adopted by the Workload {_holder(bmh)}")
+        self._report(bmh, f"is adopted by the Workload {_holder(bmh)}")
         self._summary.done.append(name_of(bmh))
 
     def _adoption(self, bmh: Object, record: Adoption | None) -> Adoption:
@@ -208,14 +208,14 @@ class Adopter:
         workload = plan.workload_of(bmh, wanted, self._class, secrets=self._options.copy_secrets)
         try:
             await self._management.create(kinds.WORKLOADS, workload, wanted.namespace)
-            self._tell(bmh, f"created the Workload {wanted.namespace}/{wanted.workload}")
+            self._report(bmh, f"created the Workload {wanted.namespace}/{wanted.workload}")
         except ApiException as error:
             if error.status in REFUSALS:
                 raise Obstacle(f"the Workload is refused: {error.message}; the host is unchanged, and --undo removes its mark") from None
             if not error.already_exists:
                 raise
         await self._until_running(bmh, wanted)
-        self._tell(bmh, f"the Workload {wanted.namespace}/{wanted.workload} has it, and it runs on as it was")
+        self._report(bmh, f"the Workload {wanted.namespace}/{wanted.workload} has it, and it runs on as it was")
         self._summary.done.append(name_of(bmh))
 
     async def _until_running(self, bmh: Object, wanted: Adoption) -> None:
@@ -237,7 +237,7 @@ class Adopter:
         host."""
         await self._until(lambda: self._is_held(bmh), "the controllers to report that the host can be taken over")
         await self._until(lambda: self._is_shown(bmh, wanted), f"the BareMetalHost {wanted.namespace}/{name_of(bmh)} to appear")
-        self._tell(bmh, f"shown as BareMetalHost {wanted.namespace}/{name_of(bmh)}")
+        self._report(bmh, f"shown as BareMetalHost {wanted.namespace}/{name_of(bmh)}")
         self._summary.waiting.append(name_of(bmh))
 
     async def _is_shown(self, bmh: Object, wanted: Adoption) -> bool:
@@ -262,7 +262,7 @@ class Adopter:
             return await self._finish(bmh, annotations_of(bmh)[names.HANDED_BACK])
         claimed = names.WORKLOAD_UID in labels_of(bmh)
         if record is None and not claimed:
-            self._tell(bmh, "is not adopted")
+            self._report(bmh, "is not adopted")
             return self._summary.done.append(name_of(bmh))
         if record is None:
             raise Obstacle("something was installed on it here since, so it cannot be given back as it was: it is released like any host")
@@ -285,12 +285,12 @@ class Adopter:
         if workload is not None and waits and not await self._delete(kinds.WORKLOADS, workload):
             raise Obstacle("its Workload has just changed: run the same command again")
         await self._patch(bmh, plan.unmarking_patch(bmh))
-        self._tell(bmh, "its mark is removed; no consumer had taken it over")
+        self._report(bmh, "its mark is removed; no consumer had taken it over")
         self._summary.done.append(name_of(bmh))
         return None
 
     def _would(self, bmh: Object, text: str) -> None:
-        self._tell(bmh, text)
+        self._report(bmh, text)
         self._summary.waiting.append(name_of(bmh))
 
     async def _hand_back(self, bmh: Object, record: Adoption) -> None:
@@ -302,7 +302,7 @@ class Adopter:
             who = f"{record.consumer.get('kind')} {record.consumer.get('name')}" if record.consumer else "its owner"
             return self._would(bmh, f"would be given back to {who} as it runs, and the Workload {_holder(bmh)} removed")
         await self._patch(bmh, plan.handing_back_patch(bmh, record))
-        self._tell(bmh, "the real host is as it was before")
+        self._report(bmh, "the real host is as it was before")
         return await self._finish(bmh, labels_of(bmh)[names.WORKLOAD_UID])
 
     async def _workload(self, bmh: Object) -> Object | None:
@@ -320,7 +320,7 @@ class Adopter:
         await self._until(lambda: self._is_removed(bmh, uid), "the controllers to remove the Workload here")
         current = await self._hardware.get(names.BARE_METAL_HOSTS, name_of(bmh), namespace_of(bmh))
         await self._patch(current, {"metadata": {"annotations": {names.HANDED_BACK: None}}})
-        self._tell(bmh, "given back; the Workload here is gone, and nothing was released")
+        self._report(bmh, "given back; the Workload here is gone, and nothing was released")
         self._summary.done.append(name_of(bmh))
         return None
 

@@ -201,14 +201,14 @@ class BareMetalHostDriver(Provider):
         blocked, data = self._data(request)
         bmh = await self._take(bmh, request)
         if blocked is not None:
-            bmh, refused = await self._tell(bmh, held(bmh, self._desired(request, {})))
+            bmh, refused = await self._write(bmh, held(bmh, self._desired(request, {})))
             return self._applied_to(bmh, request, refused or blocked)
         secrets = await self._copies.keep(request.workload, namespace_of(bmh), data)
         if IMAGE_AUTH not in secrets and auth_of(bmh) == names.secret_name(request.workload_uid, IMAGE_AUTH):
             # Remove the secret before the host stops naming it: after a crash, the name shows that
             # the removal is still to be done.
             await self._copies.remove_one(request.workload_uid, IMAGE_AUTH, namespace_of(bmh))
-        bmh, refused = await self._tell(bmh, self._desired(request, secrets))
+        bmh, refused = await self._write(bmh, self._desired(request, secrets))
         if refused:
             return self._applied_to(bmh, request, refused)
         if not data:
@@ -265,7 +265,7 @@ class BareMetalHostDriver(Provider):
         observed = host_status(self.complete(bmh))
         return Applied(_BOUND, synchronized, observed=observed, empty=is_empty(bmh), consumed_annotations=done, stalled=why)
 
-    async def _tell(self, bmh: Object, want: Desired) -> tuple[Object, Outcome | None]:
+    async def _write(self, bmh: Object, want: Desired) -> tuple[Object, Outcome | None]:
         """Write the desired state. Return the host, and an Outcome if admission in its cluster
         refuses the write."""
         patch = claimed_patch(bmh, want)

@@ -44,7 +44,7 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class DesiredContent:
     """Describes what a Workload wants on its machine.
 
     `image`: the image as it is reported (None: nothing). `boot`: the argument for Driver.create or
@@ -67,7 +67,7 @@ class Follower(ABC):
     async def run(self) -> None:
         """Follow the source until cancelled. Errors of the source must not end this method."""
 
-    def look(self) -> None:
+    def poll_soon(self) -> None:
         """Read the source soon, because an operation was requested.
 
         A source that reports changes by itself need not be read."""
@@ -123,7 +123,7 @@ class Driver(ABC, Generic[AnyInstance]):
         return ""
 
     @abstractmethod
-    def content(self, request: ApplyRequest) -> Content:
+    def content(self, request: ApplyRequest) -> DesiredContent:
         """Return what the Workload wants on its machine. Raises ProviderError with a message for
         the tenant."""
 
@@ -199,7 +199,7 @@ class Driver(ABC, Generic[AnyInstance]):
     def refusal(self, error: Exception) -> Refusal | None:
         """Return why the source refuses to create a machine; None for other errors."""
 
-    def doubtful(self, error: Exception) -> bool:
+    def may_have_created(self, error: Exception) -> bool:
         """Return whether a creation that ended with this error may still have created a machine,
         which is listed late."""
         return False

@@ -46,7 +46,7 @@ class Fleet:
         changed = self.offers.change(flavors)
         self._by_id = self._ids()
         if self.synced:
-            self._tell(changed)
+            self._notify(changed)
 
     def saw(self, instances: Iterable[Instance]) -> None:
         """Replace the known machines with all that the source has now."""
@@ -58,7 +58,7 @@ class Fleet:
         # Free slots have no objects at the source, so only this reports them.
         known = self.offers.slots.keys() if not self.synced else ()
         self.synced = True
-        self._tell({uid for uid in before.keys() | now.keys() if before.get(uid) != self._instances.get(uid)}.union(known))
+        self._notify({uid for uid in before.keys() | now.keys() if before.get(uid) != self._instances.get(uid)}.union(known))
 
     def saw_slot(self, uid: str, instances: Iterable[Instance]) -> None:
         """Replace the known machines of one slot with those that the source has there now."""
@@ -133,7 +133,7 @@ class Fleet:
     def _ids(self) -> dict[str, str]:
         return {id: uid for uid, slot in self.offers.slots.items() if (id := self._id_in(slot, uid))}
 
-    def _tell(self, uids: Iterable[str]) -> None:
+    def _notify(self, uids: Iterable[str]) -> None:
         for uid in list(uids):
             self._on_change(uid)
 

@@ -53,7 +53,7 @@ class Launcher:
         except Exception as error:
             refused = self._driver.refusal(error)
             if refused is None:
-                if self._driver.doubtful(error):
+                if self._driver.may_have_created(error):
                     self._doubts[uid] = asyncio.get_running_loop().time() + self._timings.doubt
                 raise
             self._fleet.requeuer.failed(uid, refused.problem, retry_after=self._timings.retry)

@@ -176,13 +176,13 @@ class MachineProvider(Provider):
             if keep and instance.state != "error":
                 await self._retain(request, instance)
             elif not keep or not instance.booted:
-                await self._ask(self._driver.remove(instance, REMOVING))
+                await self._call(self._driver.remove(instance, REMOVING))
                 removed = True
             else:
                 return Released(False, "the machine has failed, and cannot be kept as it is: ask its owner to repair or delete it")
         if removed or self._launcher.may_still_appear(uid):
             return self._waiting(uid, "waiting for the machine to be shut down and deleted")
-        if not alive and not await self._ask(self._driver.clean(request.workload_uid)):
+        if not alive and not await self._call(self._driver.clean(request.workload_uid)):
             return self._waiting(uid, "waiting for the machine's disks to be deleted")
         holder = self.fleet.holders.get(uid)
         if holder is None or holder.workload_uid == request.workload_uid:
@@ -200,8 +200,8 @@ class MachineProvider(Provider):
         """Leave the machine running. Its slot is offered again after its owner has checked and
         deleted it."""
         metadata = request.workload["metadata"]
-        await self._ask(self._driver.retain(instance, f"{metadata['namespace']}/{metadata['name']}"))
-        self._follower.look()
+        await self._call(self._driver.retain(instance, f"{metadata['namespace']}/{metadata['name']}"))
+        self._follower.poll_soon()
 
     def _alone(self, uid: str) -> asyncio.Lock:
         """Return the lock of a slot. Reading and creating are two calls, between which a cloud
@@ -212,7 +212,7 @@ class MachineProvider(Provider):
         """Read what the source has in the request's slot."""
         if request.source.namespace != self._driver.place:
             raise class_moved(request.source, self._driver.place, noun=self._driver.place_noun)
-        found = await self._ask(self._driver.in_slot(slot_named(request.source.name), request.source.uid))
+        found = await self._call(self._driver.in_slot(slot_named(request.source.name), request.source.uid))
         self._follower.seen(request.source.uid, found)
         return found
 
@@ -226,7 +226,7 @@ class MachineProvider(Provider):
         for other in alive:
             if other is not first and other.state != "shutting-down" and claimed(other, request.workload_uid):
                 log.warning("slot %s has two machines: terminating %s", request.source.name, other.id)
-                await self._ask(self._driver.remove(other, SURPLUS))
+                await self._call(self._driver.remove(other, SURPLUS))
         return first
 
     def _hold(self, request: ApplyRequest) -> None:
@@ -244,7 +244,7 @@ class MachineProvider(Provider):
         prepared = False
         for _ in range(MOST_STEPS):
             if instance is not None and not prepared:
-                await self._ask(self._driver.prepare(instance, request, desired))
+                await self._call(self._driver.prepare(instance, request, desired))
                 prepared = True
             step = next_step(instance, desired)
             if step is None or step is Step.WAIT:
@@ -276,7 +276,7 @@ class MachineProvider(Provider):
         return instance, step
 
     async def _make(self, request: ApplyRequest, desired: DesiredState, found: Sequence[Instance]) -> Instance | Outcome:
-        made = await self._ask(self._launcher.launch(request, desired, found))
+        made = await self._call(self._launcher.launch(request, desired, found))
         if not isinstance(made, Outcome):
             self._follower.seen(request.source.uid, [made])
             if not self._driver.remembers and claimed(made, request.workload_uid):
@@ -288,7 +288,7 @@ class MachineProvider(Provider):
         """Take one step. Return the machine after it, None if it must be read again, or why the
         step is impossible."""
         try:
-            return await self._ask(self._carry_out(request, instance, step, desired))
+            return await self._call(self._carry_out(request, instance, step, desired))
         except ApiException as error:
             if not error.conflict:
                 raise
@@ -315,7 +315,7 @@ class MachineProvider(Provider):
                 return await driver.reboot(instance)
         return await driver.erase(instance)
 
-    async def _ask(self, call: Awaitable[T]) -> T:
+    async def _call(self, call: Awaitable[T]) -> T:
         """Return the call's result. Errors of the source are raised as ProviderError, for the
         class's owner."""
         try:
@@ -337,7 +337,7 @@ class MachineProvider(Provider):
 
     def _soon(self, uid: str) -> None:
         """Read the slot again soon, because an operation was requested."""
-        self._follower.look()
+        self._follower.poll_soon()
         self.fleet.requeuer.requeue_after(uid, self._driver.timings.soon)
 
 

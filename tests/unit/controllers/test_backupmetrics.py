@@ -45,12 +45,12 @@ async def test_the_times_stay_while_the_cluster_does_not_answer() -> None:
     metrics = BackupMetrics(cast("Any", cluster), "system")
     assert samples(metrics) == {}
     cluster.found = [cron_job("a")]
-    await metrics.look()
+    await metrics.read()
     cluster.found = ApiException(503, "ServiceUnavailable", "down")
-    await metrics.look()
+    await metrics.read()
     assert samples(metrics) == {"a": 60.0}
     cluster.found = []
-    await metrics.look()
+    await metrics.read()
     assert samples(metrics) == {}
 
 
@@ -58,19 +58,19 @@ async def test_a_missing_right_is_logged_once(caplog: pytest.LogCaptureFixture) 
     cluster = Cluster()
     metrics = BackupMetrics(cast("Any", cluster), "system")
     cluster.found = ApiException(403, "Forbidden", "cronjobs.batch is forbidden")
-    await metrics.look()
-    await metrics.look()
+    await metrics.read()
+    await metrics.read()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "cronjobs.batch is forbidden" in caplog.text
     cluster.found = []
-    await metrics.look()
+    await metrics.read()
     cluster.found = ApiException(403, "Forbidden", "cronjobs.batch is forbidden")
-    await metrics.look()
+    await metrics.read()
     assert len(caplog.records) == 2
 
 
 async def test_a_cluster_without_cronjobs_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
     cluster = Cluster()
     cluster.found = ApiException(404, "NotFound", "the server could not find the requested resource")
-    await BackupMetrics(cast("Any", cluster), "system").look()
+    await BackupMetrics(cast("Any", cluster), "system").read()
     assert caplog.records == []

@@ -22,7 +22,7 @@ from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.images import MOST, image_id, user_data
 from controllers.providers.machines.cloud.parameters import CloudFlavor, Parameters
 from controllers.providers.machines.cloud.poller import Poller
-from controllers.providers.machines.driver import Content, Driver, Timings
+from controllers.providers.machines.driver import DesiredContent, Driver, Timings
 from controllers.providers.machines.flavors import Slot, slot_name
 from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import IMAGE, REBOOTED, Instance, record
@@ -85,13 +85,13 @@ class CloudDriver(Driver[Instance]):
     async def in_slot(self, slot: Slot, uid: str) -> list[Instance]:
         return await self.instances(uid)
 
-    def content(self, request: ApplyRequest) -> Content:
+    def content(self, request: ApplyRequest) -> DesiredContent:
         spec = request.workload["spec"]
         note = " (but networkData: a cloud's network is its own)" if "networkData" in request.secrets else ""
         id = image_id(spec, self.settings, self.scheme)
         if id is None:
-            return Content(note=note)
-        return Content({"url": spec["image"]["url"]}, Boot(id, user_data(request, self.most_user_data)), note)
+            return DesiredContent(note=note)
+        return DesiredContent({"url": spec["image"]["url"]}, Boot(id, user_data(request, self.most_user_data)), note)
 
     def known_image(self, spec: Object) -> Object | None:
         url = (spec.get("image") or {}).get("url")
@@ -143,7 +143,7 @@ class CloudDriver(Driver[Instance]):
     async def close(self) -> None:
         self._calls.close()
 
-    def doubtful(self, error: Exception) -> bool:
+    def may_have_created(self, error: Exception) -> bool:
         return isinstance(error, requests.RequestException | OSError) or sourceerrors.status_of(error) >= 500
 
 

@@ -31,7 +31,7 @@ class Poller(Follower):
         self._wanted = asyncio.Event()
         self.problem: ProviderError | None = ProviderError("Connecting", "asking the cloud for its machines for the first time")
 
-    def look(self) -> None:
+    def poll_soon(self) -> None:
         self._wanted.set()
 
     def seen(self, uid: str, found: Iterable[Instance]) -> None:

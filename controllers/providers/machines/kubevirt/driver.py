@@ -11,7 +11,7 @@ from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, name_of, uid_of
 from controllers.providers.base import ApplyRequest, Outcome, ProviderError
-from controllers.providers.machines.driver import Content, Driver, Timings
+from controllers.providers.machines.driver import DesiredContent, Driver, Timings
 from controllers.providers.machines.flavors import REPLACING, Flavor, Slot
 from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import REBOOTED
@@ -56,12 +56,12 @@ class KubeVirt(Driver[VirtualMachine]):
     def id_in(self, slot: Slot, uid: str) -> str:
         return names.machine_name(slot, uid)
 
-    def content(self, request: ApplyRequest) -> Content:
+    def content(self, request: ApplyRequest) -> DesiredContent:
         disk = root_disk(request.workload["spec"], verify=self.settings.verify_checksums)
         if disk is None:
-            return Content()
+            return DesiredContent()
         note = f" (the image is not verified: {disk.unverified})" if disk.unverified else ""
-        return Content(disk.image, Boot(disk, seed(request)), note)
+        return DesiredContent(disk.image, Boot(disk, seed(request)), note)
 
     def known_image(self, spec: Object) -> Object | None:
         disk = root_disk(spec, verify=False)

@@ -54,16 +54,16 @@ async def test_memory_is_returned_once_it_has_stopped_growing() -> None:
         resident[0] -= KEPT
 
     freed = FreedMemory(lambda: resident[0], trim)
-    assert not await freed.look()
+    assert not await freed.return_memory()
     resident[0] += 2 * KEPT
-    assert not await freed.look(), "it grows"
-    assert await freed.look()
-    assert not await freed.look(), "the rest is in use"
+    assert not await freed.return_memory(), "it grows"
+    assert await freed.return_memory()
+    assert not await freed.return_memory(), "the rest is in use"
     resident[0] += KEPT
-    assert not await freed.look()
-    assert not await freed.look(), "that much is kept"
+    assert not await freed.return_memory()
+    assert not await freed.return_memory(), "that much is kept"
     resident[0] += GROWTH
-    assert await freed.look()
+    assert await freed.return_memory()
     assert trimmed == [2]
 
 
@@ -75,9 +75,9 @@ freed = FreedMemory()
 made = [bytearray(size) for _ in range(1_000) for size in (200_000, 600)]
 del made[::2]
 before = _resident()
-asyncio.run(freed.look())
+asyncio.run(freed.return_memory())
 kept = _resident()
-returned = asyncio.run(freed.look())
+returned = asyncio.run(freed.return_memory())
 print(kept > before - 50_000_000, returned, _resident() < before - 150_000_000)
 """
 

@@ -51,12 +51,12 @@ async def test_what_is_wrong_is_logged_once_and_forgotten_when_it_is_right(caplo
     cluster = Cluster({OURS: SERVICE, BMO: LOCAL})
     registrations = Registrations(cluster, [BMO, OURS])
     for _ in range(3):
-        await registrations.look()
+        await registrations.check()
     assert list(registrations.problems) == [BMO]
     assert caplog.text.count("overlays/beside-bmo") == 1
     assert {labels["apiservice"]: value for labels, value in registrations.values()} == {BMO: 0.0, OURS: 1.0}
     cluster.found[BMO] = SERVICE
-    await registrations.look()
+    await registrations.check()
     assert (registrations.problems, registrations.report()) == ({}, "")
     assert "passes its group on to this server now" in caplog.text
 
@@ -86,10 +86,10 @@ def unavailable(reason: str, message: str = "") -> dict[str, Any]:
 async def test_what_kube_apiserver_cannot_reach_is_reported_with_the_reason(reason: str, message: str, said: str) -> None:
     now = 1000.0
     registrations = Registrations(Cluster({OURS: unavailable(reason, message)}), [OURS], lambda: now)
-    await registrations.look()
+    await registrations.check()
     assert registrations.report() == "", "kube-apiserver may not have noticed yet that the server has started"
     now += GRACE
-    assert not await registrations.look()
+    assert not await registrations.check()
     assert said in registrations.report()
     assert reason in registrations.report()
     assert "no namespace can be deleted" in registrations.report()
@@ -109,20 +109,20 @@ async def test_the_time_without_a_connection_starts_again() -> None:
     ):
         now += seconds
         cluster.found[OURS] = answer
-        assert await registrations.look() != wrong
+        assert await registrations.check() != wrong
     cluster.found[OURS] = {**SERVICE, "status": {"conditions": [{"type": "Available", "status": "True", "reason": "Passed"}]}}
-    assert await registrations.look()
+    assert await registrations.check()
 
 
 @pytest.mark.parametrize("status", [None, {}, {"conditions": None}, {"conditions": [{"type": "Available", "status": "Unknown"}]}])
 async def test_what_is_not_known_to_be_unavailable_is_right(status: Any) -> None:
-    assert await Registrations(Cluster({OURS: {**SERVICE, "status": status}}), [OURS]).look()
+    assert await Registrations(Cluster({OURS: {**SERVICE, "status": status}}), [OURS]).check()
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "apply the APIService manifests"), (403, "RBAC"), (500, "HTTP status 500"), (0, "now")])
 async def test_what_cannot_be_reported(status: int, said: str) -> None:
     registrations = Registrations(Cluster({OURS: status}), [OURS])
-    await registrations.look()
+    await registrations.check()
     assert said in registrations.report()
     assert "canary" not in registrations.report()
 
@@ -130,7 +130,7 @@ async def test_what_cannot_be_reported(status: int, said: str) -> None:
 async def test_it_is_reported_in_readyz_and_in_a_metric_and_leaves_the_server_ready(tmp_path: Path) -> None:
     registrations = Registrations(Cluster({OURS: SERVICE, BMO: LOCAL}), [BMO, OURS])
     async with app_of(tmp_path, registrations=registrations) as app, client(app, None) as anybody:
-        await registrations.look()
+        await registrations.check()
         async with anybody.get("/readyz") as response:
             assert (response.status, await response.text()) == (200, "ok")
         async with anybody.get("/readyz?verbose") as response:

@@ -66,8 +66,8 @@ def test_the_rest_of_a_lease_goes_with_the_machine() -> None:
     start = 1767225600.0
     assert (plan.lease_left(wl, start + 0.5), plan.lease_left(wl, start + 10**6)) == (86400, 1)
     assert plan.successor(wl, class_name="relay", host="h1", adopts="x", lease=60)["spec"]["lease"] == {"durationSeconds": 60}
-    assert plan.leased({"lease": {"durationSeconds": 60}}, 60) == {"durationSeconds": 61}, "only a change begins a lease"
-    assert plan.leased({"lease": {"durationSeconds": 60}}, 50) == plan.leased({}, 50) == {"durationSeconds": 50}
+    assert plan.renewed_lease({"lease": {"durationSeconds": 60}}, 60) == {"durationSeconds": 61}, "only a change begins a lease"
+    assert plan.renewed_lease({"lease": {"durationSeconds": 60}}, 50) == plan.renewed_lease({}, 50) == {"durationSeconds": 50}
 
 
 def test_one_without_a_host_is_held_and_then_as_it_was() -> None:

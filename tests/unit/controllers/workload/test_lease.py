@@ -8,7 +8,7 @@ import pytest
 
 from controllers.runtime.controller import Result
 from controllers.workload import lease
-from controllers.workload.lease import BELIEVED, SteadyClock, said, sooner, warning_of
+from controllers.workload.lease import BELIEVED, SteadyClock, earlier, lease_conditions, warning_of
 
 START = 1767225600.0
 """2026-01-01T00:00:00Z"""
@@ -101,46 +101,46 @@ def types(conditions: list[dict[str, Any]] | None) -> list[str]:
     ],
 )
 def test_the_end_is_announced_in_time(warning: int, now: float, found: list[str], wait: float) -> None:
-    conditions, left = said(workload(), warning, START + now)
+    conditions, left = lease_conditions(workload(), warning, START + now)
     assert (types(conditions), left) == (found, wait)
 
 
 def test_what_is_announced_is_taken_back_and_kept_in_its_place() -> None:
-    conditions, _ = said(workload(), 600, START + 7000)
+    conditions, _ = lease_conditions(workload(), 600, START + 7000)
     assert conditions is not None
     moved = [conditions[1], conditions[0], {"type": "Stalled", "status": "True"}]
-    assert said(workload(moved), 600, START + 7001) == (None, 199.0)
-    taken_back, wait = said(workload(moved), 600, START)
+    assert lease_conditions(workload(moved), 600, START + 7001) == (None, 199.0)
+    taken_back, wait = lease_conditions(workload(moved), 600, START)
     assert (types(taken_back), wait) == (["Ready", "Stalled"], 6600.0)
     without = workload(moved)
     del without["status"]["lease"]
-    assert (types(said(without, 600, START)[0]), said(without, 600, START)[1]) == (["Ready", "Stalled"], None)
+    assert (types(lease_conditions(without, 600, START)[0]), lease_conditions(without, 600, START)[1]) == (["Ready", "Stalled"], None)
 
 
 def test_nothing_is_said_about_a_workload_without_a_lease() -> None:
-    assert said({"metadata": {}, "spec": {}}, 600, START) == (None, None)
+    assert lease_conditions({"metadata": {}, "spec": {}}, 600, START) == (None, None)
 
 
 def test_terms() -> None:
     assert warning_of(None) == warning_of({"spec": {}}) == 86400
     assert warning_of({"spec": {"lease": {"warningSeconds": 0}}}) == 0
-    assert sooner(Result(5.0), Result(3.0)) == sooner(None, Result(3.0)) == Result(3.0)
-    assert sooner(Result(5.0), None) == sooner(Result(None), Result(5.0)) == Result(5.0)
-    assert sooner(None, None) is None
+    assert earlier(Result(5.0), Result(3.0)) == earlier(None, Result(3.0)) == Result(3.0)
+    assert earlier(Result(5.0), None) == earlier(Result(None), Result(5.0)) == Result(5.0)
+    assert earlier(None, None) is None
 
 
 def test_that_a_lease_has_expired_is_taken_back_until_the_server_says_it_again() -> None:
     """A restored backup may contain LeaseExpired of a lease that was extended after the backup."""
-    declared, _ = said(workload(), 600, START + 7200)
-    taken_back, wait = said(workload(declared), 600, START + 7300)
+    declared, _ = lease_conditions(workload(), 600, START + 7200)
+    taken_back, wait = lease_conditions(workload(declared), 600, START + 7300)
     assert (types(taken_back), wait) == (["Ready", "LeaseExpiring"], 0.0)
-    assert types(said(workload(taken_back), 600, START + 7301)[0])[-1] == "LeaseExpired"
-    assert said(workload(declared), 600, START + 7300, ours=True) == (None, 0.0), "a refused deletion is tried again"
+    assert types(lease_conditions(workload(taken_back), 600, START + 7301)[0])[-1] == "LeaseExpired"
+    assert lease_conditions(workload(declared), 600, START + 7300, ours=True) == (None, 0.0), "a refused deletion is tried again"
 
 
 def test_a_lease_that_got_more_time_says_why() -> None:
     graced = workload()
     graced["status"]["lease"]["graceSince"] = "2026-01-01T01:00:00Z"
-    conditions, _ = said(graced, 600, START + 7000)
+    conditions, _ = lease_conditions(graced, 600, START + 7000)
     assert conditions is not None
     assert "restored until 2026-01-01T01:00:00Z, so the lease got more time" in conditions[-1]["message"]

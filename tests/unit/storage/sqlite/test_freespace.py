@@ -169,7 +169,7 @@ def empty_file(path: Path) -> FreeSpace:
     connection = connect(path, "off", LIMIT)
     prepare(connection, path)
     free_space = FreeSpace(connection, path, LIMIT)
-    free_space.look()
+    free_space.measure()
     return free_space
 
 

@@ -181,8 +181,8 @@ async def test_a_rival_consumer_of_the_same_namespace_gets_409(registries: Regis
     with pytest.raises(ApiError) as rival:
         await registries.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "m-1"})
     assert rival.value.code == 409
-    informed = Context(UserInfo("somebody"), informed=True)
-    assert (await registries.patch_view("tenant-a", "node-0", informed, consumerRef={**CONSUMER, "name": "m-1"}))["spec"]["consumerRef"][
+    current = Context(UserInfo("somebody"), has_version=True)
+    assert (await registries.patch_view("tenant-a", "node-0", current, consumerRef={**CONSUMER, "name": "m-1"}))["spec"]["consumerRef"][
         "name"
     ] == "m-1"
 

@@ -9,7 +9,7 @@ import pytest
 
 from apiserver.apis.metal3 import BareMetalHost
 from apiserver.registry.claims.conditions import complete, of_state, shown, with_conditions
-from apiserver.registry.claims.projection import project, taken_from
+from apiserver.registry.claims.projection import project, projection_inputs
 
 EARLY, CREATED, LATE, NOW = (f"2026-01-0{day}T00:00:00Z" for day in (1, 2, 3, 4))
 IMAGE = {"url": "http://images.example/os"}
@@ -85,7 +85,7 @@ def test_a_condition_about_an_earlier_spec_does_not_end_a_wait(why: str, made: d
 
 
 def test_the_view_follows_when_the_spec_has_reached_the_host() -> None:
-    assert taken_from(workload(generation=3, applied=2)) != taken_from(workload(generation=3, applied=3))
+    assert projection_inputs(workload(generation=3, applied=2)) != projection_inputs(workload(generation=3, applied=3))
 
 
 def test_conditions_agree_with_a_state_that_the_view_shows_instead() -> None:

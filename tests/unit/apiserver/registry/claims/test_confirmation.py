@@ -77,7 +77,7 @@ async def test_a_claim_waits_for_the_source(registries: Registries) -> None:
     await connected(registries)
     await registries.add_host()
     registries.views.confirmations.seconds = LONG
-    registries.views.confirmations.look = 0.0
+    registries.views.confirmations.interval = 0.0
     answer = asyncio.ensure_future(claim(registries))
     name = await claimed(registries)
     await looks()
@@ -106,7 +106,7 @@ async def test_the_answer_waits_for_the_release_of_a_lost_claim(registries: Regi
     await connected(registries)
     await registries.add_host()
     registries.views.confirmations.seconds = LONG
-    registries.views.confirmations.look = 0.0
+    registries.views.confirmations.interval = 0.0
     answer = asyncio.ensure_future(claim(registries))
     name = await claimed(registries)
     await registries.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from apiserver.apis.host import HostStatus
-from apiserver.registry.claims.history import BYTES, ENTRIES, TEXT, begun, continued, outcome
+from apiserver.registry.claims.history import BYTES, ENTRIES, TEXT, outcome, updated_history, with_claim
 from apiserver.registry.generic.context import DeleteOptions
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries, report
 
@@ -172,10 +172,10 @@ def test_the_history_is_bounded(size: int) -> None:
         ended = {"report": {"status": {"errorMessage": "é" * 4096}}}
         old = {
             "spec": {"className": "metal", "claimRef": claim(number, size)},
-            "status": {"history": begun(host, claim(number, size), None, "t")},
+            "status": {"history": with_claim(host, claim(number, size), None, "t")},
         }
         host = {"spec": {"className": "metal"}, "status": ended}
-        host["status"]["history"] = continued(old, host, None, "Released", "t")
+        host["status"]["history"] = updated_history(old, host, None, "Released", "t")
     found = host["status"]["history"]
     assert found[-1]["uid"] == f"uid-{3 * ENTRIES - 1}"
     assert len(found) <= ENTRIES
@@ -189,10 +189,10 @@ def test_claims_under_which_nothing_ran_are_dropped_first() -> None:
     for number in range(3 * ENTRIES):
         old = {
             "spec": {"className": "metal", "claimRef": claim(number)},
-            "status": {"history": begun(host, claim(number), None, "t")},
+            "status": {"history": with_claim(host, claim(number), None, "t")},
         }
         host = {"spec": {"className": "metal"}, "status": dict(runs) if number == 1 else {}}
-        host["status"]["history"] = continued(old, host, None, "Released", "t")
+        host["status"]["history"] = updated_history(old, host, None, "Released", "t")
     found = host["status"]["history"]
     assert [entry["uid"] for entry in found[:2]] == ["uid-1", f"uid-{2 * ENTRIES + 1}"]
     assert (len(found), found[-1]["uid"]) == (ENTRIES, f"uid-{3 * ENTRIES - 1}")

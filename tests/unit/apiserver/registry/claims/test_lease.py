@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.registry.claims.lease import begun, changed, early, expires, graced, problems, shortened
+from apiserver.registry.claims.lease import changed, early, expires, new_lease, problems, shortened, with_grace
 
 START, NOW = "2026-01-31T23:59:30Z", "2026-02-01T00:01:00Z"
 MINUTE = "2026-02-01T00:00:30Z"
@@ -34,7 +34,7 @@ def asking(seconds: int | None, **spec: Any) -> dict[str, Any]:
     ],
 )
 def test_a_lease_begins(seconds: int | None, rules: dict[str, int], adopted: bool, end: str | None) -> None:
-    made = begun(asking(seconds), rules, START, adopted=adopted)
+    made = new_lease(asking(seconds), rules, START, adopted=adopted)
     assert made == ({"startTime": START, "expirationTimestamp": end} if end else None)
 
 
@@ -130,10 +130,10 @@ LATER = "2026-02-02T00:01:00Z"
     ],
 )
 def test_a_lease_that_may_have_been_extended_gets_more_time(rules: dict[str, int], since: str, now: str, end: str | None) -> None:
-    found = graced(expired(), since, rules, now)
+    found = with_grace(expired(), since, rules, now)
     lease = {"startTime": START, "expirationTimestamp": end, "graceSince": since}
     assert found == ({"conditions": [], "lease": lease} if end else None)
 
 
 def test_without_a_lease_nothing_gets_more_time() -> None:
-    assert graced(expired(end=None), NOW, {}, NOW) is None
+    assert with_grace(expired(end=None), NOW, {}, NOW) is None

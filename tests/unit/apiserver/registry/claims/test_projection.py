@@ -15,7 +15,7 @@ from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.metal3 import BareMetalHost
 from apiserver.apis.names import CLAIMED_THROUGH, PAUSED, STATUS_ANNOTATION
 from apiserver.registry.claims.conditions import complete
-from apiserver.registry.claims.projection import project, taken_from
+from apiserver.registry.claims.projection import project, projection_inputs
 from apiserver.registry.claims.viewupdate import Refused, view_update
 
 CANARY = "canary-of-the-owner"
@@ -119,7 +119,7 @@ def test_what_a_tenant_writes_is_what_it_reads(
 ) -> None:
     free = project(HOST, None, "tenant-a", "node-0")
     first = write(free, spec, labels, annotations)
-    update = view_update(free, first, HOST, claimed=False, releasing=False, informed=False)
+    update = view_update(free, first, HOST, claimed=False, releasing=False, has_version=False)
     assert update.action == "claim"
     made = workload({k: v for k, v in update.changes.items() if v is not None})
     host = claimed(HOST, update.tenant)
@@ -127,7 +127,7 @@ def test_what_a_tenant_writes_is_what_it_reads(
     if "automatedCleaningMode" in spec:
         assert seen(view) == seen(first)
     second = write(view, spec, more, others)
-    again = view_update(view, second, host, claimed=True, releasing=False, informed=True)
+    again = view_update(view, second, host, claimed=True, releasing=False, has_version=True)
     assert again.action in ("change", "nothing")
     assert not again.changes or set(again.changes) == {"automatedCleaningMode"}
     if again.action == "change":
@@ -161,11 +161,11 @@ def test_the_status_annotation_goes_when_the_host_is_unpaused() -> None:
     free = project(HOST, None, "tenant-a", "node-0")
     spec = {"consumerRef": {"kind": "M", "name": "m"}, "online": True}
     paused = write(free, spec, {}, {PAUSED: "metal3.io/capm3", STATUS_ANNOTATION: "{}"})
-    host = claimed(HOST, view_update(free, paused, HOST, claimed=False, releasing=False, informed=False).tenant)
+    host = claimed(HOST, view_update(free, paused, HOST, claimed=False, releasing=False, has_version=False).tenant)
     assert host["spec"]["view"]["annotations"] == {PAUSED: "metal3.io/capm3", STATUS_ANNOTATION: "{}"}
     view = project(host, workload(spec), "tenant-a", "node-0")
     unpaused = write(view, spec, {}, {STATUS_ANNOTATION: "{}"})
-    assert "annotations" not in view_update(view, unpaused, host, claimed=True, releasing=False, informed=False).tenant
+    assert "annotations" not in view_update(view, unpaused, host, claimed=True, releasing=False, has_version=False).tenant
 
 
 def test_image_and_custom_deploy_exclude_each_other() -> None:
@@ -174,7 +174,7 @@ def test_image_and_custom_deploy_exclude_each_other() -> None:
         free, {"consumerRef": {"kind": "M", "name": "m"}, "online": True, "image": {"url": "u"}, "customDeploy": {"method": "m"}}, {}, {}
     )
     with pytest.raises(Refused, match="exclude each other"):
-        view_update(free, both, HOST, claimed=False, releasing=False, informed=False)
+        view_update(free, both, HOST, claimed=False, releasing=False, has_version=False)
 
 
 @pytest.mark.parametrize("value", ["", "{}", '{"mode": "hard", "force": false}', '{"mode": "soft"}'])
@@ -182,7 +182,7 @@ def test_reboots_as_bmo_takes_them(value: str) -> None:
     host = claimed(HOST, {"name": "node-0"})
     view = project(host, workload({"online": True}), "tenant-a", "node-0")
     wanted = write(view, {"online": True}, {}, {"reboot.metal3.io/x": value})
-    found = view_update(view, wanted, host, claimed=True, releasing=False, informed=False)
+    found = view_update(view, wanted, host, claimed=True, releasing=False, has_version=False)
     assert found.tenant["annotations"]["reboot.metal3.io/x"] == value
 
 
@@ -192,7 +192,7 @@ def test_reboots_that_bmo_would_not_take(value: str) -> None:
     view = project(host, workload({"online": True}), "tenant-a", "node-0")
     with pytest.raises(Refused, match="hard or soft"):
         view_update(
-            view, write(view, {"online": True}, {}, {"reboot.metal3.io": value}), host, claimed=True, releasing=False, informed=False
+            view, write(view, {"online": True}, {}, {"reboot.metal3.io": value}), host, claimed=True, releasing=False, has_version=False
         )
 
 
@@ -200,7 +200,7 @@ def test_while_releasing_only_metadata_may_change() -> None:
     host = claimed(HOST, {"name": "node-0"})
     view = project(host, workload({"online": True}), "tenant-a", "node-0")
     with pytest.raises(Refused, match="being released"):
-        view_update(view, write(view, {"online": False}, {}, {}), host, claimed=True, releasing=True, informed=False)
+        view_update(view, write(view, {"online": False}, {}, {}), host, claimed=True, releasing=True, has_version=False)
 
 
 a_few = st.sampled_from([{}, {"consumerRef": {"kind": "K", "name": "n"}}, {"image": {"url": "u"}}, {"online": True}])
@@ -227,15 +227,15 @@ workloads = st.builds(
 def test_workloads_of_which_the_same_is_taken_are_shown_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
     host = claimed(HOST, {"name": "node-0"})
     alike = project(host, one, "tenant-a", "node-0") == project(host, other, "tenant-a", "node-0")
-    assert alike or taken_from(one) != taken_from(other)
+    assert alike or projection_inputs(one) != projection_inputs(other)
 
 
 def test_most_of_a_workloads_status_is_not_shown() -> None:
     one = workload({"image": {"url": "u"}})
     other = {**one, "status": {"phase": "Running", "addresses": [{"address": "a"}], "conditions": []}}
-    assert taken_from(one) == taken_from(other)
+    assert projection_inputs(one) == projection_inputs(other)
     empty = workload({})
-    assert taken_from(empty) != taken_from({**empty, "status": {"phase": "Deprovisioning"}})
+    assert projection_inputs(empty) != projection_inputs({**empty, "status": {"phase": "Deprovisioning"}})
 
 
 def host_with(state: str, image: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def test_a_host_that_somebody_else_has_taken_is_shown_in_error(state: str) -> No
     assert "another one" in shown["errorMessage"]
     assert shown["provisioning"]["state"] == "available", "what runs there is not what was asked for"
     assert "image" not in shown["provisioning"]
-    assert taken_from(taken({})) != taken_from(workload({})), "the view follows the condition"
+    assert projection_inputs(taken({})) != projection_inputs(workload({})), "the view follows the condition"
 
 
 @pytest.mark.parametrize(("reason", "status"), [("HostNotAvailable", "False"), ("HostTaken", "True"), ("Bound", "True")])

@@ -29,17 +29,17 @@ def collection_of(found: list[dict[str, str]]) -> Collection[Entry]:
 def test_finds_what_a_scan_finds(found: list[dict[str, str]], text: str, prefix: str, start: str) -> None:
     collection, selector = collection_of(found), LabelSelector.parse(text)
     scanned = [entry for entry in collection.range(prefix, start=start) if selector.matches(entry.labels)]
-    candidates = labels.narrowed(collection, selector, prefix, start=start)
+    candidates = labels.candidates_of(collection, selector, prefix, start=start)
     assert [entry for entry in candidates if selector.matches(entry.labels)] == scanned
-    if labels.decides(selector):
+    if labels.is_exact(selector):
         assert candidates == scanned
 
 
 def test_one_equality_is_decided_by_the_index() -> None:
-    assert [text for text in TEXTS if labels.decides(LabelSelector.parse(text))] == ["", "a=x", "a==y", "a=", "a in (x)"]
+    assert [text for text in TEXTS if labels.is_exact(LabelSelector.parse(text))] == ["", "a=x", "a==y", "a=", "a in (x)"]
 
 
 def test_looks_at_the_rarest_label_only() -> None:
     collection = collection_of([{"a": "x"}, {"a": "x", "b": "y"}, {"a": "x"}])
-    assert [entry.labels for entry in labels.narrowed(collection, LabelSelector.parse("a=x,b=y"), "")] == [{"a": "x", "b": "y"}]
-    assert labels.narrowed(collection, LabelSelector.parse("a=x,b=nowhere"), "") == []
+    assert [entry.labels for entry in labels.candidates_of(collection, LabelSelector.parse("a=x,b=y"), "")] == [{"a": "x", "b": "y"}]
+    assert labels.candidates_of(collection, LabelSelector.parse("a=x,b=nowhere"), "") == []
