@@ -26,9 +26,9 @@ from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector
 from controllers.runtime.manager import Manager
 from controllers.scheduler.controller import Scheduler
 from controllers.usagemetrics import UsageFollower
-from controllers.workload.controller import WorkloadController
+from controllers.workload.controller import PATIENCE, WorkloadController
 from controllers.workloadclass.controller import ClassController
-from controllers.workloadclass.providers import Sources
+from controllers.workloadclass.providers import GRACE, Sources
 from controllers.workloadset.controller import WorkloadSetController
 
 log = logging.getLogger(__name__)
@@ -54,17 +54,27 @@ class Health:
         return self.elector.problem() if self.elector is not None else "starting"
 
 
-def compose(client: Client, *, view_group: str = "metal3.io", consumer_waits: Waits | None = None) -> tuple[Manager, Cluster, Sources]:
-    """Return the manager with all controllers, ready to run."""
+def compose(
+    client: Client,
+    *,
+    view_group: str = "metal3.io",
+    consumer_waits: Waits | None = None,
+    binding_patience: float = PATIENCE,
+    source_grace: float = GRACE,
+) -> tuple[Manager, Cluster, Sources]:
+    """Return the manager with all controllers, ready to run.
+
+    binding_patience: see workload.controller.PATIENCE. source_grace: see
+    workloadclass.providers.GRACE."""
     cluster, manager = connect(client, view_group=view_group), Manager()
-    sources = Sources(has_host=lambda name: name in cluster.hosts.store, cluster_id=partial(cluster_id, cluster))
+    sources = Sources(has_host=lambda name: name in cluster.hosts.store, cluster_id=partial(cluster_id, cluster), grace=source_grace)
     for informer in cluster.informers:
         manager.informer(informer)
     manager.optional(cluster.sets)
     manager.add(cluster.events)
     manager.add(cluster.secrets)
     scheduler = Scheduler(cluster)
-    workloads = WorkloadController(cluster, sources, scheduler)
+    workloads = WorkloadController(cluster, sources, scheduler, patience=binding_patience)
     reservations = ReservationController(cluster, scheduler)
     manager.collectors.append(reservations.metrics)
     manager.optional(reservations.reservations)

@@ -32,11 +32,11 @@ class AuditLog:
     """The queue and the writer's thread. Call start, put and close.
 
     `path` is None for stdout. `events` counts written events, `errors` those that were dropped or
-    failed."""
+    failed. For `gather`, see GATHER_SECONDS."""
 
-    def __init__(self, path: Path | None, *, max_events: int = EVENTS, max_size: int = SIZE) -> None:
+    def __init__(self, path: Path | None, *, max_events: int = EVENTS, max_size: int = SIZE, gather: float = GATHER_SECONDS) -> None:
         self.events = self.errors = 0
-        self._path, self._max_events, self._max_size = path, max_events, max_size
+        self._path, self._max_events, self._max_size, self._gather = path, max_events, max_size, gather
         self._waiting: deque[Record] = deque()
         self._size = 0
         self._changed = threading.Condition()
@@ -79,7 +79,7 @@ class AuditLog:
             with self._changed:
                 while not self._waiting and not self._closing.is_set():
                     self._changed.wait()
-            self._closing.wait(GATHER_SECONDS)
+            self._closing.wait(self._gather)
             with self._changed:
                 batch, self._waiting = self._waiting, deque()
                 self._size = 0

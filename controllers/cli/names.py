@@ -1,6 +1,6 @@
 """Complete names of the cluster's objects for a shell.
 
-A cluster that does not answer within SECONDS completes nothing."""
+A cluster that does not answer in time completes nothing. For `seconds`, see SECONDS."""
 
 from __future__ import annotations
 
@@ -38,35 +38,41 @@ def add_class(parser: argparse.ArgumentParser, help_: str) -> None:
     add_completed(parser, "--class", dest="class_name", default="", metavar="NAME", help=help_, names=classes)
 
 
-def hosts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+def hosts(parsed_args: argparse.Namespace, *, seconds: float = SECONDS, **_: Any) -> list[str]:
     """Return the names of real hosts that are not on the command line yet."""
     given = set(getattr(parsed_args, "hosts", None) or ())
-    return [name for name in _names(parsed_args, kinds.HOSTS, of=lambda host: str(host["spec"]["source"]["name"])) if name not in given]
+    return [
+        name
+        for name in _names(parsed_args, kinds.HOSTS, seconds=seconds, of=lambda host: str(host["spec"]["source"]["name"]))
+        if name not in given
+    ]
 
 
-def workloads(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+def workloads(parsed_args: argparse.Namespace, *, seconds: float = SECONDS, **_: Any) -> list[str]:
     """Return the names of Workloads, of the namespace if it is on the command line already."""
-    return _names(parsed_args, kinds.WORKLOADS, getattr(parsed_args, "namespace", None) or "")
+    return _names(parsed_args, kinds.WORKLOADS, getattr(parsed_args, "namespace", None) or "", seconds=seconds)
 
 
-def workloads_or_sets(parsed_args: argparse.Namespace, prefix: str = "", **_: Any) -> list[str]:
+def workloads_or_sets(parsed_args: argparse.Namespace, prefix: str = "", *, seconds: float = SECONDS, **_: Any) -> list[str]:
     """Return the names of Workloads, or those of WorkloadSets after the prefix that `why` takes."""
     if not prefix.startswith(SET):
-        return workloads(parsed_args)
-    return [f"{SET}{name}" for name in _names(parsed_args, kinds.SETS, getattr(parsed_args, "namespace", None) or "")]
+        return workloads(parsed_args, seconds=seconds)
+    return [f"{SET}{name}" for name in _names(parsed_args, kinds.SETS, getattr(parsed_args, "namespace", None) or "", seconds=seconds)]
 
 
-def classes(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+def classes(parsed_args: argparse.Namespace, *, seconds: float = SECONDS, **_: Any) -> list[str]:
     """Return the names of classes."""
-    return _names(parsed_args, kinds.CLASSES)
+    return _names(parsed_args, kinds.CLASSES, seconds=seconds)
 
 
-def namespaces(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+def namespaces(parsed_args: argparse.Namespace, *, seconds: float = SECONDS, **_: Any) -> list[str]:
     """Return the names of namespaces."""
-    return _names(parsed_args, kinds.NAMESPACES)
+    return _names(parsed_args, kinds.NAMESPACES, seconds=seconds)
 
 
-def _names(arguments: argparse.Namespace, resource: Resource, namespace: str = "", *, of: Callable[[Object], str] = name_of) -> list[str]:
+def _names(
+    arguments: argparse.Namespace, resource: Resource, namespace: str = "", *, seconds: float, of: Callable[[Object], str] = name_of
+) -> list[str]:
     """Return the names of the objects, sorted, without those that do not match ONE_WORD."""
 
     async def read() -> list[Object]:
@@ -74,7 +80,7 @@ def _names(arguments: argparse.Namespace, resource: Resource, namespace: str = "
             return (await client.list_all(resource, namespace))[0]
 
     try:
-        found = asyncio.run(asyncio.wait_for(read(), SECONDS))
+        found = asyncio.run(asyncio.wait_for(read(), seconds))
     except (ApiException, BadConfig, UsageError, OSError, TimeoutError):
         return []
     return sorted({name for name in map(of, found) if ONE_WORD.fullmatch(name)})

@@ -54,8 +54,6 @@ BINDING_FIRST, PATIENCE = 0.25, 5.0
 that a new Workload waits for them."""
 SETTLING = 10.0
 """The seconds after which a Workload stops waiting for its last host to be reported as free."""
-GRACE = 30.0
-"""The seconds for which a failing source is not reported while nothing new is requested from it."""
 STARTING = 5.0
 """The seconds between checks of a source that is read for the first time, in case its event is
 missed."""
@@ -90,8 +88,10 @@ class WorkloadController:
         scheduler: SchedulerHandle,
         *,
         workers: int = 8,
+        patience: float = PATIENCE,
     ) -> None:
-        """Create the controller."""
+        """Create the controller. For `patience`, see PATIENCE."""
+        self._patience = patience
         self._cluster, self._sources, self._scheduler = cluster, sources, scheduler
         self._waits: dict[str, float] = {}
         self._left: dict[str, float] = {}
@@ -295,10 +295,10 @@ class WorkloadController:
             await self._cluster.client.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=workload["metadata"]["uid"])
 
     def _binding_first(self, key: str) -> bool:
-        """Return whether a new Workload waits while others are being bound, at most PATIENCE
+        """Return whether a new Workload waits while others are being bound, at most `patience`
         seconds."""
         now = self.controller.queue.now()
-        if self._scheduler.is_binding(tenant_of(key)) and now - self._waits.setdefault(key, now) < PATIENCE:
+        if self._scheduler.is_binding(tenant_of(key)) and now - self._waits.setdefault(key, now) < self._patience:
             return True
         self._waits.pop(key, None)
         return False
@@ -327,10 +327,13 @@ class WorkloadController:
     def _patient(self, workload: Object) -> bool:
         """Return whether it is too early to report that the source does not answer.
 
-        This is so while nothing new is requested from it, and it has failed for less than GRACE."""
+        This is so while nothing new is requested from it, and it has failed for less than
+        `Sources.grace`."""
         status, key, now = workload.get("status") or {}, key_of(workload), self.controller.queue.now()
         asked = status.get("observedGeneration") != workload["metadata"].get("generation")
-        return not asked and is_true(status.get("conditions"), "Synchronized") and now - self._failing.setdefault(key, now) < GRACE
+        if asked or not is_true(status.get("conditions"), "Synchronized"):
+            return False
+        return now - self._failing.setdefault(key, now) < self._sources.grace
 
     async def _drop_consumed(self, workload: Object, host: Object, applied: Applied) -> None:
         """Remove annotations of completed reboots from the tenant's view, as BMO does on its

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 CLOSE_WITHIN = 5.0
 GRACE = 30.0
-"""The seconds for which a source that was just started is not reported as unreachable."""
+"""The seconds for which a source that was just started is not reported as unreachable, nor one that
+fails while nothing new is requested from it."""
 
 
 @dataclass
@@ -43,14 +44,17 @@ class Sources:
     """Holds the running providers by class name.
 
     Providers call `on_change(class, uid)` and `on_health(class)` directly. For `has_host` and
-    `cluster_id`, see ProviderContext."""
+    `cluster_id`, see ProviderContext. For `grace`, see GRACE."""
 
     def __init__(
         self,
         has_host: Callable[[str], bool] = lambda name: False,
         cluster_id: Callable[[], str] = lambda: "",
         clock: Clock | None = None,
+        *,
+        grace: float = GRACE,
     ) -> None:
+        self.grace = grace
         self._has_host, self._cluster_id, self._clock = has_host, cluster_id, clock or LoopClock()
         self._since: float | None = None
         self._stopped: set[str] = set()
@@ -86,13 +90,13 @@ class Sources:
         return running.provider.problem()
 
     def fresh(self, class_name: str) -> bool:
-        """Return whether the class's provider is younger than GRACE seconds.
+        """Return whether the class's provider is younger than `grace` seconds.
 
         Without a provider, the time since the controllers started counts."""
         running, now = self._running.get(class_name), self._clock.time()
         if self._since is None:
             self._since = now  # the controllers call this at once when they start
-        return now - (running.since if running is not None else self._since) < GRACE
+        return now - (running.since if running is not None else self._since) < self.grace
 
     def starting(self, class_name: str) -> bool:
         """Return whether the class's source is being read for the first time.

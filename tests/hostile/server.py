@@ -144,7 +144,7 @@ class Server:
         self.catalog = management_catalog(self.cache, admission=admission, namespaces=namespaces)
         self.tokens = TokenAuthenticator(NoTokens())
         self.audit_path = folder / "audit.jsonl"
-        self.log = Log(self.audit_path)
+        self.log = Log(self.audit_path, gather=0.0)
         self.app = self._app()
 
     def _app(self) -> App:

@@ -53,10 +53,10 @@ def gap(found: KeyValue | None, revision: int, time: str) -> str | None:
 
 
 class Heartbeat:
-    """The heartbeat of one storage, which any number of servers renew."""
+    """The heartbeat of one storage, which any number of servers renew. For `period`, see PERIOD."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, period: float = PERIOD) -> None:
+        self._store, self._period = store, period
 
     async def run(self) -> None:
         """Renew the record until cancelled."""
@@ -65,7 +65,7 @@ class Heartbeat:
                 await self.beat()
             except StorageError as error:
                 log.warning("the heartbeat could not be stored: %s", error)
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(self._period)
 
     async def beat(self) -> None:
         """Renew the record once. Raises StorageError."""

@@ -14,7 +14,7 @@ from apiserver.filters.authorization import Decision
 from apiserver.flowcontrol.gate import Gate
 from apiserver.handlers.request.call import RequestInfo
 from apiserver.registry.generic.context import UserInfo
-from apiserver.server.delegation.reviews import ask, summary
+from apiserver.server.delegation.reviews import FIRST_PAUSE, ask, summary
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,8 @@ class AccessReviews:
     If the cluster does not answer within `seconds`, requests are refused with 503, never
     allowed."""
 
-    def __init__(self, client: Client, seconds: float = SECONDS) -> None:
-        self._client, self._seconds = client, seconds
+    def __init__(self, client: Client, seconds: float = SECONDS, *, first_pause: float = FIRST_PAUSE) -> None:
+        self._client, self._seconds, self._first_pause = client, seconds, first_pause
         self._gate = Gate(REVIEWS, REVIEWS_OF_ONE)
         self._decisions: ExpiringCache[Decision] = ExpiringCache(lambda _: KEPT_SECONDS)
 
@@ -51,7 +51,7 @@ class AccessReviews:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec(user, info)}
         try:
             async with self._gate.enter(user.name):
-                return decision(await ask(self._client, PATH, body, self._seconds))
+                return decision(await ask(self._client, PATH, body, self._seconds, first_pause=self._first_pause))
         except ApiException as error:
             log.warning("SubjectAccessReview failed: %s", summary(error))
             raise service_unavailable("permissions cannot be checked now; try again") from None

@@ -11,13 +11,14 @@ from apiserver.client.errors import ApiException, Unreachable
 
 ATTEMPTS = 3
 FIRST_PAUSE = 0.2
+"""The seconds between the first attempt at a review and the second one."""
 
 
-async def ask(client: Client, path: str, review: dict[str, Any], timeout: float) -> dict[str, Any]:
+async def ask(client: Client, path: str, review: dict[str, Any], timeout: float, *, first_pause: float = FIRST_PAUSE) -> dict[str, Any]:
     """POST a review up to three times within `timeout` seconds, and return its status.
 
     A review changes nothing, so it may be repeated. Raises ApiException."""
-    backoff = Backoff(first=FIRST_PAUSE)
+    backoff = Backoff(first=first_pause)
     try:
         async with asyncio.timeout(timeout):
             for attempt in range(ATTEMPTS):

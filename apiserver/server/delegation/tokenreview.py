@@ -9,7 +9,7 @@ from apiserver.apis.status import service_unavailable
 from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
 from apiserver.registry.generic.context import UserInfo
-from apiserver.server.delegation.reviews import ask, summary
+from apiserver.server.delegation.reviews import FIRST_PAUSE, ask, summary
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +23,8 @@ class TokenReviews:
 
     Tokens must have the cluster's own audience, like those that its API server accepts."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, *, first_pause: float = FIRST_PAUSE) -> None:
+        self._client, self._first_pause = client, first_pause
 
     async def review(self, token: str) -> UserInfo | None:
         """Return the user of the token, or None. See TokenReviewer."""
@@ -32,7 +32,7 @@ class TokenReviews:
             return None
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
         try:
-            return user_from(await ask(self._client, PATH, body, SECONDS))
+            return user_from(await ask(self._client, PATH, body, SECONDS, first_pause=self._first_pause))
         except ApiException as error:
             log.warning("TokenReview failed: %s", summary(error))
             raise service_unavailable("bearer tokens cannot be checked now; try again") from None

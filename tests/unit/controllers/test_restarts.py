@@ -58,10 +58,10 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(clusters: TwoClusters) -> AsyncIterator[Replica]:
-    """Start controllers."""
+async def replica(clusters: TwoClusters, **options: Any) -> AsyncIterator[Replica]:
+    """Start controllers. `options` are those of `compose`."""
     async with Client(clusters.management.kubeconfig) as client:
-        manager, _, sources = compose(client)
+        manager, _, sources = compose(client, **options)
         made = [run.__self__ for run in manager._runnables if hasattr(run, "__self__")]
         task = asyncio.ensure_future(manager.run())
         try:
@@ -149,7 +149,7 @@ async def test_a_fleet_sees_no_write_when_its_controllers_are_started_again(time
             await eventually(lambda: clusters.phase("web") == "Stopped")
 
 
-async def test_a_source_that_fails_for_a_moment_is_not_reported_and_one_that_stays_away_is(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_source_that_fails_for_a_moment_is_not_reported_and_one_that_stays_away_is() -> None:
     async with two_clusters() as clusters:
         await fleet(clusters)
         clusters.hardware.fail = lambda verb, path: Failure(503, "ServiceUnavailable")
@@ -158,8 +158,5 @@ async def test_a_source_that_fails_for_a_moment_is_not_reported_and_one_that_sta
             await eventually(lambda: clusters.hardware.requests["GET baremetalhosts"] > before[1] + 2)
             assert all(clusters.condition(name, "Ready")["status"] == "True" for name in RUNNING)
             assert written(clusters.management, before[0]) == []
-            monkeypatch.setattr("controllers.workloadclass.providers.GRACE", 0.0)
-            monkeypatch.setattr("controllers.workload.controller.GRACE", 0.0)
-            for name in RUNNING:
-                clusters.management.edit(WORKLOADS, name, {"metadata": {"labels": {"look": "again"}}}, "team-a")
+        async with replica(clusters, source_grace=0.0):
             await eventually(lambda: {clusters.condition(name, "Ready")["reason"] for name in RUNNING} == {"SourceUnavailable"}, 60)

@@ -61,8 +61,8 @@ async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPat
             assert clusters.bmo.log == []
             busy[0] = False
             await eventually(lambda: clusters.phase("first") == "Running")
-            busy[0] = True
-            monkeypatch.setattr("controllers.workload.controller.PATIENCE", 0.3)
+        busy[0] = True
+        async with controllers(clusters, binding_patience=0.3):
             clusters.management.put(WORKLOADS, workload("second"))
             await eventually(lambda: clusters.phase("second") == "Running")
 

@@ -16,7 +16,7 @@ from apiserver.client.errors import ApiException
 from apiserver.filters.authorization import Decision
 from apiserver.handlers.request.call import parse
 from apiserver.registry.generic.context import UserInfo
-from apiserver.server.delegation import accessreview, extensionauth, reviews
+from apiserver.server.delegation import accessreview, extensionauth
 from apiserver.server.delegation.accessreview import AccessReviews
 from apiserver.server.delegation.namespaces import ManagementNamespaces
 from apiserver.server.delegation.tokenreview import TokenReviews, user_from
@@ -53,11 +53,6 @@ class Cluster(Client):
         if isinstance(answer, ApiException):
             raise answer
         return answer
-
-
-@pytest.fixture(autouse=True)
-def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reviews, "FIRST_PAUSE", 0.0)
 
 
 async def test_everything_about_a_request_is_asked() -> None:
@@ -143,7 +138,7 @@ def test_only_a_plain_yes_allows(status: dict[str, Any], expected: Decision) -> 
 )
 async def test_trouble_is_tried_again_and_then_a_503(codes: list[int | None], asked: int) -> None:
     cluster = Cluster(*({"status": {"allowed": True}} if code is None else ApiException(code, "", "canary") for code in codes))
-    reviews = AccessReviews(cluster)
+    reviews = AccessReviews(cluster, first_pause=0.0)
     if asked == len(codes):
         assert (await reviews.authorize(BOB, INFO)).allowed
     else:
@@ -171,7 +166,7 @@ async def test_tokens_are_reviewed() -> None:
     assert await TokenReviews(cluster).review("x" * 100_000) is None
     assert len(cluster.asked) == 1
     with pytest.raises(ApiError) as caught:
-        await TokenReviews(Cluster(ApiException(0, "", "refused"))).review("secret")
+        await TokenReviews(Cluster(ApiException(0, "", "refused")), first_pause=0.0).review("secret")
     assert caught.value.code == 503
 
 

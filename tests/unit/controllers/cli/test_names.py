@@ -22,12 +22,11 @@ async def offered(complete: Any, folder: Path, cluster: ManagementCluster, prefi
     config = folder / "kubeconfig"
     config.write_text(json.dumps(cluster.config("admin", "system:masters")))
     arguments = Namespace(kubeconfig=str(config), context=None, **given)
-    found: list[str] = await asyncio.to_thread(complete, prefix=prefix, parsed_args=arguments)
+    found: list[str] = await asyncio.to_thread(complete, prefix=prefix, parsed_args=arguments, seconds=30.0)
     return found
 
 
-async def test_names_are_those_of_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "SECONDS", 30.0)
+async def test_names_are_those_of_the_cluster(tmp_path: Path) -> None:
     async with management_clusters(tmp_path) as maker:
         cluster = await maker.cluster("source", below=await maker.hardware("h1", "h2"))
         await eventually(lambda: _count(cluster, 2))

@@ -120,8 +120,7 @@ async def test_a_storage_that_does_not_answer_is_asked_again(monkeypatch: pytest
         await asyncio.Event().wait()
 
     monkeypatch.setattr(Heartbeat, "beat", beat)
-    monkeypatch.setattr(heartbeat, "PERIOD", 0.0)
-    task = asyncio.create_task(Heartbeat(store).run())
+    task = asyncio.create_task(Heartbeat(store, period=0.0).run())
     await asyncio.wait_for(asked.wait(), 60)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
