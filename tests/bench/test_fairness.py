@@ -41,11 +41,11 @@ def test_a_workload_runs_in_less_than_twice_the_time_beside_a_greedy_tenant(tmp_
     assert found.ratio < lifecycle.GOAL
 
 
-def test_what_is_said_of_a_workload() -> None:
+def test_the_summary_of_a_workloads_lifecycle() -> None:
     assert str(Lifecycle([2, 1], [3, 1.5], Counter())) == "Running after: idle 1.00 2.00 s, beside 1.50 3.00 s; ratio 1.50 (goal < 2)"
 
 
-def test_percentiles_and_what_is_said_of_them() -> None:
+def test_percentiles_and_their_summary() -> None:
     idle = [float(number) for number in range(1, 101)]
     found = Fairness(idle, [2 * number for number in idle], {"200": 7}, idle, [3 * number for number in idle])
     assert (found.ratio(50), found.ratio(99)) == (2.0, 2.0)

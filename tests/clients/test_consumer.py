@@ -149,7 +149,7 @@ def offered(cluster: Running, tenant: str) -> set[str]:
     return {host["metadata"]["name"] for host in cluster.items(tenant, BMH)}
 
 
-def test_an_unhealthy_host_is_offered_to_nobody_else(healed: Running, consumer: Path, providers: dict[str, Path]) -> None:
+def test_an_unhealthy_host_is_not_offered_to_other_tenants(healed: Running, consumer: Path, providers: dict[str, Path]) -> None:
     """Let one tenant's remediation give up: the mark on the real host outlives the claim, and no
     other tenant is offered the host."""
     host = run(consumer, providers["a"], "a", "unhealthy")[-2]["host"]

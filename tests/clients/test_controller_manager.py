@@ -73,7 +73,7 @@ def test_garbage_collection(cluster: Running, namespace: str, owner_kind: str, c
         eventually(lambda: there(cluster, namespace, dependent) is None, seconds=SLOW)
 
 
-def test_a_dependent_of_nobody_is_collected(cluster: Running, namespace: str) -> None:
+def test_a_dependent_whose_owner_is_gone_is_collected(cluster: Running, namespace: str) -> None:
     gone = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gone", "uid": "0b5d8c1e-2f55-4b76-9d8c-0d6c5f3c1a11"}}
     orphan = make(cluster, namespace, "Workload", "orphan", gone)
     eventually(lambda: there(cluster, namespace, orphan) is None, seconds=SLOW)

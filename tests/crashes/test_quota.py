@@ -194,7 +194,7 @@ def test_a_host_that_was_never_had_is_not_counted() -> None:
     life(main)
 
 
-def test_the_owner_may_end_a_charge_and_nobody_may_make_one_up() -> None:
+def test_the_owner_can_end_a_charge_and_no_user_can_create_one() -> None:
     async def main(stack: Stack) -> None:
         await lived(stack, "one", reclaimPolicy="Retain")
         [kept] = [host for host in stack.management.all("Host") if "chargedTo" in host["spec"]]

@@ -85,7 +85,7 @@ def test_more_hosts_can_be_added(make_dev: Callable[..., Dev], kubectl: Path) ->
         more.close()
 
 
-def test_what_is_wrong_is_said(make_dev: Callable[..., Dev]) -> None:
+def test_wrong_arguments_are_explained(make_dev: Callable[..., Dev]) -> None:
     dev = make_dev("--hosts", "0").start()
     port = dev.user("owner").json("config", "view")["clusters"][0]["cluster"]["server"].rpartition(":")[2]
     elsewhere = str(dev.folder.with_name("elsewhere"))

@@ -76,7 +76,7 @@ def test_bindings_have_the_state_that_was_encoded_elsewhere(upgraded: Dev) -> No
     eventually(lambda: expect(states(), wanted))
 
 
-def test_an_uncleaned_host_whose_mark_names_no_uid_is_nobodys(upgraded: Dev) -> None:
+def test_an_uncleaned_host_whose_mark_names_no_uid_is_offered_to_no_namespace(upgraded: Dev) -> None:
     def dirty() -> list[str]:
         hosts = items(upgraded.owner, "hosts")
         return [item["spec"]["source"]["name"] for item in hosts if item.get("status", {}).get("reason") == "Dirty"]

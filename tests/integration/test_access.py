@@ -154,7 +154,7 @@ def test_the_spoofed_headers_do_not_pass_through_kube_apiserver_either(cluster: 
     assert answer.code == 403
 
 
-def test_who_has_a_certificate_is_known_without_kube_apiserver_too(cluster: Running) -> None:
+def test_a_client_certificate_authenticates_without_kube_apiserver_too(cluster: Running) -> None:
     assert cluster.direct(WORKLOADS.format("a"), identity=cluster.tenant_identity("a")).code == 200
     assert cluster.direct(WORKLOADS.format("b"), identity=cluster.admin_identity()).code == 200
 

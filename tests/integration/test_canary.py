@@ -126,7 +126,7 @@ def unattended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         running.stop(folder)
 
 
-def test_trouble_tells_tenants_nothing_of_the_owners_either(unattended: Running) -> None:
+def test_errors_show_tenants_nothing_of_the_owners_either(unattended: Running) -> None:
     """Report error messages as Ironic words them, LLDP data, and credentials in status. Tenant a's
     host and all but one of the others carry them."""
     unattended.kubectl("a", "apply", "-f", "-", stdin=WANTED)

@@ -187,7 +187,7 @@ def notes_on(cluster: Running, name: str) -> Object:
     return dict(cluster.get("a", "baremetalhosts.metal3.io", name, "-n", "a")["metadata"].get("annotations") or {})
 
 
-def test_an_instance_that_somebody_terminated(tenants: Running, cloud: Account) -> None:
+def test_an_instance_that_is_terminated_by_hand(tenants: Running, cloud: Account) -> None:
     """Check that the Workload reports the loss, and that no other machine replaces it under its
     name."""
     tenants.kubectl("a", "create", "-f", "-", stdin=workload())

@@ -106,7 +106,7 @@ def test_an_administrator_sees_no_real_host_through_the_gateway_either(cluster: 
     assert request(cluster, "/api/v1/namespaces/b/secrets", headers).code == 403
 
 
-def test_nobody_borrows_the_servers_rights(cluster: Running) -> None:
+def test_no_request_uses_the_rights_of_the_server(cluster: Running) -> None:
     own = {"Authorization": f"Bearer {token(cluster, 'a')}"}
     serving = {"X-Remote-User": "system:admin", "X-Remote-Group": "system:masters"}
     assert request(cluster, "/api/v1/namespaces", serving).code == 401

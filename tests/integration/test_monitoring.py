@@ -553,7 +553,7 @@ def _read(shown: IO[bytes]) -> bytes:
         return b""
 
 
-def test_three_troubles_at_once_are_told_apart_and_end_with_the_runbooks_steps(
+def test_three_problems_at_once_have_separate_alerts_and_end_with_the_runbooks_steps(
     tenants: Running, scraper: str, promtool: str, tmp_path: Path
 ) -> None:
     credentials = tenants.get(ADMIN, "secret", "-n", "metal3-workloads-system", "metal-credentials")["data"]["kubeconfig"]

@@ -86,7 +86,7 @@ def test_the_best_fit_is_the_smallest_that_will_do(tenants: Running) -> None:
     assert real_host_of(tenants, "modest")["metadata"]["labels"]["hardware.metal3.io/model"] == "small"
 
 
-def test_what_no_host_has_is_said_and_waits(tenants: Running) -> None:
+def test_a_workload_that_fits_no_host_waits_with_a_reason(tenants: Running) -> None:
     tenants.kubectl("a", "apply", "-f", "-", stdin=workload("huge", requirements={"ram": "64Ti"}))
 
     def told() -> bool:

@@ -44,7 +44,7 @@ def head(path: Path) -> bytes:
         return file.read(20)
 
 
-def test_it_has_the_pinned_packages_and_no_others(images: dict[str, Image]) -> None:
+def test_an_image_has_the_pinned_packages_and_no_others(images: dict[str, Image]) -> None:
     for arch, image in images.items():
         bill = json.loads((image.root / SBOM).read_text())
         assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "metal3-workloads")
@@ -63,14 +63,14 @@ def test_each_architecture_has_its_own_machine_code(images: dict[str, Image]) ->
         assert [path for path, begin in code.items() if int.from_bytes(begin[18:20], "little") != ELF_MACHINES[arch]] == []
 
 
-def test_it_has_no_shell_no_pip_and_nothing_setuid(images: dict[str, Image]) -> None:
+def test_an_image_has_no_shell_no_pip_and_nothing_setuid(images: dict[str, Image]) -> None:
     for image in images.values():
         names = {path.name for path in files(image)}
         assert not names & {"sh", "bash", "dash", "busybox", "pip", "pip3", "gcc", "apt", "apt-get"}
         assert [path for path in files(image) if path.stat().st_mode & 0o6000] == []
 
 
-def test_it_has_nothing_of_the_checkout_but_the_product(image: Image) -> None:
+def test_an_image_has_nothing_of_the_checkout_but_the_product(image: Image) -> None:
     assert not any((image.root / name).exists() for name in ("src", "build", "out"))
     for folder in ("tests", "hack"):
         assert not list(image.root.glob(f"opt/metal3-workloads/lib/python3.*/site-packages/{folder}"))
@@ -143,7 +143,7 @@ def test_nothing_but_volumes_can_be_written(node: Kubelet) -> None:
         assert writable or "Read-only file system" in done.stderr
 
 
-def test_it_says_which_commit_it_was_built_from(node: Kubelet) -> None:
+def test_an_image_prints_the_commit_that_it_was_built_from(node: Kubelet) -> None:
     commit, date = (node.image.environment[f"METAL3_WORKLOADS_{name}"] for name in ("COMMIT", "DATE"))
     said = node.pod(SERVER).execute("metal3-workloads", "--version").stdout
     assert node.pod(SERVER).execute("kubectl-metal3", "--version").stdout == said

@@ -166,7 +166,7 @@ def test_each_object_names_the_version(release: Path) -> None:
         assert {obj["metadata"]["labels"]["app.kubernetes.io/version"] for obj in objects(release / name)} == {version[1]}
 
 
-def test_they_differ_in_storage_replicas_and_groups(release: Path) -> None:
+def test_manifests_differ_in_storage_replicas_and_groups(release: Path) -> None:
     def deployment(name: str) -> dict[str, Any]:
         found = objects(release / name)
         return next(obj for obj in found if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", "metal3-workloads-apiserver"))

@@ -48,7 +48,7 @@ def messages() -> list[tuple[str, str]]:
     return [(f"{path.relative_to(ROOT)}:{line}", text) for path in shown for line, text in texts(path) if " " in text]
 
 
-def test_who_is_advised_to_delete_reads_what_is_lost_or_how_it_is_kept() -> None:
+def test_advice_to_delete_says_what_is_lost_or_how_it_is_kept() -> None:
     found = [where for where, text in messages() if text not in FREES and DELETION.search(text) and not SAYS_WHAT_IS_LOST.search(text)]
     assert found == []
 

@@ -120,13 +120,13 @@ def test_the_grace_period_starts_again_when_the_claim_is_to_end(before: Terms) -
     assert waits > 86000
 
 
-def test_it_is_not_known_in_a_damaged_store_whether_a_claim_is_abandoned() -> None:
+def test_abandoned_is_unknown_while_the_store_is_damaged() -> None:
     [condition] = shown(DAMAGED, {})["conditions"]
     assert (condition["status"], condition["reason"]) == ("Unknown", "StoreDamaged")
     assert shown(KEPT, {})["conditions"][0]["status"] == "True"
 
 
-def test_it_waits_for_the_grace_period_from_when_it_was_said_first() -> None:
+def test_the_grace_period_counts_from_the_conditions_transition() -> None:
     waits = wait_of(shown(terms(grace=3600), {}), terms(grace=3600), watched=3600)
     assert waits is not None
     assert 0 < waits <= 3600

@@ -27,7 +27,7 @@ def namespace(name: str, phase: str = "Active", **labels: str) -> dict[str, Any]
         ({"names": ["team-b"], "selector": {"matchLabels": {"tier": "gold"}}}, {"team-b", "prod"}),
     ],
 )
-def test_who_is_admitted(rules: dict[str, Any] | None, admitted: set[str]) -> None:
+def test_admitted_namespaces(rules: dict[str, Any] | None, admitted: set[str]) -> None:
     class_: dict[str, Any] = {"metadata": {"name": "metal"}, "spec": {} if rules is None else {"allowedNamespaces": rules}}
     everyone = [namespace("team-a"), namespace("team-b"), namespace("prod", tier="gold")]
     assert {item["metadata"]["name"] for item in everyone if admits(class_, item)} == admitted

@@ -58,7 +58,7 @@ def holder(**changes: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_each_host_says_who_has_it_and_what_would_free_it(
+def test_the_progress_of_each_host_names_its_holder_and_what_would_free_it(
     seen: dict[str, Any], workload: dict[str, Any] | None, state: str, to_free: str
 ) -> None:
     row = progress(seen, workload)

@@ -95,7 +95,7 @@ def test_each_host_of_the_class_says_why_it_is_not_had() -> None:
     assert "d" not in told
 
 
-def test_a_reserved_host_says_for_whom_and_what_ends_that() -> None:
+def test_a_reserved_host_names_its_reservation_and_what_ends_it() -> None:
     free = host("a", **FREE)
     free["spec"]["reservedFor"] = {"namespace": "tenant-b", "namespaceUID": "uid-b", "name": "launch", "uid": "3"}
     [other] = why(workload(), [free], "uid-a")["hosts"]

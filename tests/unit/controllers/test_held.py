@@ -40,7 +40,7 @@ def namespace(uid: str) -> dict[str, Any]:
     return {"metadata": {"name": "team-a", "uid": uid}}
 
 
-def test_it_is_noted_until_somebody_here_has_it() -> None:
+def test_held_is_recorded_until_a_workload_claims_the_host() -> None:
     free = new_host("relay", reported())
     assert held(reported(), free, None)["held"] == HELD
     assert held(reported(), free, namespace("a"))["held"] == {**HELD, "namespaceUID": "a"}
@@ -49,7 +49,7 @@ def test_it_is_noted_until_somebody_here_has_it() -> None:
     assert "held" not in held(reported(), claimed, namespace("a"))
 
 
-def test_it_stays_the_first_namespaces_whose_name_it_bears() -> None:
+def test_held_keeps_the_uid_of_the_first_namespace_of_that_name() -> None:
     made = new_host("relay", reported())
     made["status"] = held(reported(), made, namespace("a"))
     later = held(reported(), made, namespace("b"))
@@ -58,7 +58,7 @@ def test_it_stays_the_first_namespaces_whose_name_it_bears() -> None:
     assert "message" not in held(reported(), made, namespace("a"))
 
 
-def test_it_stays_so_while_a_workload_of_that_namespace_has_the_host() -> None:
+def test_held_stays_recorded_while_a_workload_of_that_namespace_has_the_host() -> None:
     made = new_host("relay", reported())
     made["status"] = held(reported(), made, namespace("a"))
     claimed = {**made, "spec": {**made["spec"], "claimRef": {"namespace": "team-a", "name": "w", "uid": "x", "namespaceUID": "a"}}}
@@ -77,11 +77,11 @@ def test_another_consumers_claim_is_its_own_namespaces() -> None:
 @pytest.mark.parametrize(
     ("namespaces", "shown"), [({"team-a": "a", "team-b": "b"}, ["team-a"]), ({"team-a": "later"}, []), ({"team-b": "b"}, []), ({}, [])]
 )
-def test_it_is_shown_in_its_namespace_only_and_where_the_class_allows_it(namespaces: dict[str, str], shown: list[str]) -> None:
+def test_a_held_host_is_offered_only_to_its_namespace_if_the_class_allows_it(namespaces: dict[str, str], shown: list[str]) -> None:
     assert held_offers(host(), namespaces) == shown
 
 
-def test_it_is_not_shown_without_a_report_or_on_its_way_out() -> None:
+def test_a_held_host_is_not_offered_without_a_report_or_while_it_is_deleted() -> None:
     assert held_offers(host(report=None), {"team-a": "a"}) == []
     leaving = host()
     leaving["metadata"]["deletionTimestamp"] = "x"
@@ -93,7 +93,7 @@ RECORDED: dict[str, Any] = {**HELD, "recovered": True, "namespaceUID": "a"}
 
 
 @pytest.mark.parametrize("present", [namespace("later"), None])
-def test_what_a_deleted_namespace_had_is_nobodys(present: Any) -> None:
+def test_a_host_held_for_a_deleted_namespace_is_dirty(present: Any) -> None:
     status = held(reported(RECORDED), new_host("metal", reported()), present)
     assert (status["held"]["namespaceUID"], status["reason"]) == ("a", "Dirty")
     assert "was deleted" in status["message"]
@@ -102,7 +102,7 @@ def test_what_a_deleted_namespace_had_is_nobodys(present: Any) -> None:
     assert held_offers({**host(), "status": {"report": REPORT, **status}}, shown_in) == []
 
 
-def test_what_is_recorded_counts_more_than_who_was_seen_first() -> None:
+def test_a_recorded_namespace_takes_precedence_over_the_one_seen_first() -> None:
     made = new_host("metal", reported())
     made["status"] = held(reported(), made, namespace("later"))
     assert held(reported(RECORDED), made, namespace("later"))["heldBy"]["namespaceUID"] == "a"

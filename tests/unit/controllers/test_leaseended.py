@@ -53,7 +53,7 @@ async def test_a_change_of_the_set_asks_for_machines_again(api: FakeApi, client:
         await eventually(lambda: all(one["type"] != "LeaseEnded" for one in stored(api)["status"]["conditions"]))
 
 
-async def test_a_workload_that_no_set_controls_tells_nobody(api: FakeApi, client: Client) -> None:
+async def test_a_workload_that_no_set_controls_ends_no_leases(api: FakeApi, client: Client) -> None:
     of = make(api, set_(1))
     forged = member(of, 0)
     forged["metadata"]["ownerReferences"][0]["uid"] = "another"

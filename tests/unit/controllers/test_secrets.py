@@ -241,7 +241,7 @@ async def test_nothing_is_remembered_of_secrets_that_no_workload_names(api: Fake
         ("join", "bootstrap.kubernetes.io/token", {}, True),
     ],
 )
-def test_a_clusters_own_secrets_are_told_by_name_and_type(name: str, type_: str, labels: dict[str, str], refused: bool) -> None:
+def test_a_clusters_own_secrets_are_recognized_by_name_and_type(name: str, type_: str, labels: dict[str, str], refused: bool) -> None:
     made = secret(name, "team-a") | {"type": type_}
     made["metadata"]["labels"] = labels
     assert is_clusters_own(made) is refused

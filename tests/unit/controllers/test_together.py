@@ -295,7 +295,7 @@ async def test_reasons_why_no_host_fits_are_counted(clusters: TwoClusters) -> No
         await eventually(lambda: clusters.condition("picky", "Bound")["message"].startswith(mixed))
 
 
-async def test_class_troubles_are_said_and_resolve_themselves(clusters: TwoClusters) -> None:
+async def test_problems_of_a_class_are_reported_and_resolve_themselves(clusters: TwoClusters) -> None:
     clusters.management.remove(SECRETS, "hardware", "system")
 
     def connected() -> dict[str, str]:
@@ -342,7 +342,7 @@ async def test_a_class_without_a_source_is_not_ready_for_its_tenants_and_says_no
         await eventually(lambda: clusters.phase("web") == "Running" or clusters.phase("pinned") == "Running")
 
 
-async def test_that_no_host_fits_is_said_with_the_class_being_disconnected(clusters: TwoClusters) -> None:
+async def test_no_host_fits_is_reported_with_the_class_being_disconnected(clusters: TwoClusters) -> None:
     async with controllers(clusters):
         clusters.management.put(WORKLOADS, workload("big", requirements={"ram": "128Gi"}))
         await eventually(lambda: clusters.condition("big", "Bound")["reason"] == "NoHostFits")
@@ -354,7 +354,7 @@ async def test_that_no_host_fits_is_said_with_the_class_being_disconnected(clust
         await eventually(lambda: "not connected" not in clusters.condition("big", "Bound")["message"])
 
 
-async def test_the_log_tells_of_binds_releases_failing_classes_and_refused_secrets(
+async def test_the_log_has_bindings_releases_failing_classes_and_refused_secrets(
     clusters: TwoClusters, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "controllers")

@@ -28,7 +28,7 @@ def test_as_many_as_the_class_says(limit: int) -> None:
     assert sum(marks.keeps(one, hosts, limit) for one in hosts) == min(limit, 4)
 
 
-def test_who_was_first_stays_first_before_any_report_says_so() -> None:
+def test_the_first_mark_stays_first_before_any_report_shows_it() -> None:
     marks, late, early = Marks(), host("h0"), host("h1")
     assert marks.keeps(early, [early, host("h0", marked=False)], 1)
     assert not marks.keeps(late, [early, late], 1)

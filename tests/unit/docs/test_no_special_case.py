@@ -13,7 +13,7 @@ SHARED = {"baremetalhost"}
 
 
 @pytest.mark.parametrize("provider", sorted(path.name for path in PROVIDERS.iterdir() if (path / "__init__.py").exists()))
-def test_nobody_imports_it(provider: str) -> None:
+def test_no_module_imports_a_provider(provider: str) -> None:
     importing = re.compile(rf"^\s*(from|import) controllers\.providers\.{provider}\b", re.MULTILINE)
     inside = PROVIDERS if provider in SHARED else PROVIDERS / provider
     files = [path for package in ("apiserver", "storage", "controllers") for path in (ROOT / package).rglob("*.py")]

@@ -225,7 +225,7 @@ def test_one_may_take_a_few_at_a_time(weights: list[int], count: int, weight: in
     assert read == list(range(len(weights)))
 
 
-def test_who_takes_a_few_is_overtaken_as_others_are() -> None:
+def test_a_reader_of_small_batches_is_overtaken_as_others_are() -> None:
     ring: Ring[int] = Ring(3)
     reader = ring.subscribe(0)
     fill(ring, 1, 2, 3)

@@ -9,7 +9,7 @@ KEYS = st.text("ab/", max_size=4)
 
 
 @given(st.lists(st.tuples(st.booleans(), KEYS)), KEYS, KEYS, st.integers(0, 4))
-def test_it_is_a_sorted_dict(steps: list[tuple[bool, str]], prefix: str, start: str, limit: int) -> None:
+def test_a_sorted_map_behaves_as_a_sorted_dict(steps: list[tuple[bool, str]], prefix: str, start: str, limit: int) -> None:
     model: dict[str, tuple[str, int]] = {}
     real: SortedMap[tuple[str, int]] = SortedMap()
     for n, (add, key) in enumerate(steps):

@@ -26,7 +26,7 @@ async def test_time_runs_out() -> None:
     waiters.reached(1)  # a waiter that has left causes no error
 
 
-async def test_nobody_waits_for_what_will_not_come() -> None:
+async def test_a_failure_ends_all_waits() -> None:
     waiters = Waiters()
     tasks = [asyncio.create_task(waiters.wait(revision, None)) for revision in (1, 2)]
     await asyncio.sleep(0)

@@ -104,7 +104,7 @@ async def test_claims_are_counted_as_the_workloads_that_they_make(registries: Ad
     assert (len(registries.workloads.collection), registries.quotas.used) == (2, 2)
 
 
-async def test_who_loses_a_host_is_not_charged_for_it(registries: Admitted) -> None:
+async def test_a_claim_that_loses_its_host_is_not_charged(registries: Admitted) -> None:
     codes = await asyncio.gather(*(claim(registries, "node-0") for _ in range(2)))
     await settled(registries)
     assert sorted(codes) in ([200, 200], [200, 409]), "the second one may find its own consumer there"

@@ -132,7 +132,7 @@ async def test_what_fails_is_given_back(cluster: Cluster) -> None:
     assert (len(cluster.names), cluster.used()) == (5, 5)
 
 
-async def test_who_goes_away_meanwhile_is_given_back(cluster: Cluster) -> None:
+async def test_cancelled_creations_are_refunded(cluster: Cluster) -> None:
     tasks = [asyncio.create_task(cluster.create(f"x{i}")) for i in range(5)]
     await asyncio.sleep(0)
     for task in tasks:
@@ -154,7 +154,7 @@ async def test_another_attempt_of_the_same_creation_is_not_charged_again(cluster
     assert cluster.used() == 2
 
 
-async def test_a_recount_that_overtakes_a_creation_lets_nobody_else_in() -> None:
+async def test_a_recount_that_overtakes_a_creation_admits_no_other_creation() -> None:
     cluster = Cluster(q=1)
     admitted = asyncio.Event()
     task = asyncio.create_task(cluster.create("x", admitted=admitted))

@@ -85,7 +85,7 @@ async def test_patches_add_up_in_order_of_the_configurations() -> None:
     assert "red" not in json.dumps(annotations), "what quotes objects is kept apart"
 
 
-async def test_who_wants_it_is_asked_again_after_a_later_change() -> None:
+async def test_webhooks_with_if_needed_are_called_again_after_a_later_change() -> None:
     webhooks = [
         {"name": "eager", "reinvocationPolicy": "IfNeeded"},
         {"name": "once"},
@@ -203,7 +203,7 @@ async def test_dry_runs_ask_those_without_side_effects_only(admit: Any) -> None:
         ({"rules": []}, False),
     ],
 )
-async def test_who_is_asked(webhook: dict[str, Any], asked: bool) -> None:
+async def test_which_webhooks_are_called(webhook: dict[str, Any], asked: bool) -> None:
     caller = Answering(w=allowing())
     await validate(write(), configurations(configuration("c", {"name": "w", **webhook})), caller)
     assert bool(caller.asked) is asked

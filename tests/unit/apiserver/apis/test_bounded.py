@@ -11,7 +11,7 @@ from apiserver.apis.bounded import ENTRY, PART, Bounded, footprint, remembering
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["put", "get", "pop"]), st.integers(0, 400)), max_size=60))
-def test_it_has_what_was_used_last_and_fits(steps: list[tuple[str, str, int]]) -> None:
+def test_the_cache_keeps_the_most_recently_used_values_that_fit(steps: list[tuple[str, str, int]]) -> None:
     cache: Bounded[str, int] = Bounded(1500)
     model: dict[str, int] = {}  # most recently used last; the value is the size
     for key, what, size in steps:
@@ -31,7 +31,7 @@ def test_it_has_what_was_used_last_and_fits(steps: list[tuple[str, str, int]]) -
         assert cache.size <= cache.most
 
 
-def test_what_is_larger_than_the_whole_is_not_kept_and_costs_nobody_a_place() -> None:
+def test_a_value_larger_than_the_cache_is_not_kept_and_evicts_no_other() -> None:
     cache: Bounded[str, str] = Bounded(1000)
     cache.put("small", "x", 1)
     cache.put("large", "x", 1001)

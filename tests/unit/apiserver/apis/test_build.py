@@ -13,7 +13,7 @@ def test_a_stamped_build_names_its_commit_and_date() -> None:
     assert str(build) == "commit 0123abcd, 2026-11-29T09:00:00Z"
 
 
-def test_local_changes_are_said() -> None:
+def test_local_changes_are_part_of_the_version() -> None:
     assert str(Build.stamped({**STAMP, "METAL3_WORKLOADS_TREE": "dirty"})) == "commit 0123abcd with local changes, 2026-11-29T09:00:00Z"
 
 

@@ -7,7 +7,7 @@ import uuid
 from apiserver.apis.uid import new_uid
 
 
-def test_they_are_random_uuids_and_all_different() -> None:
+def test_uids_are_random_uuids_and_all_different() -> None:
     made = [new_uid() for _ in range(1000)]
     assert len(set(made)) == len(made)
     for text in made:

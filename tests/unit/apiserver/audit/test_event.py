@@ -79,7 +79,7 @@ def test_a_status_is_recognized_by_its_bounded_fields() -> None:
     assert found["responseStatus"] == {"metadata": {}, "status": "Success", "details": {"name": "t"}, "code": 200}
 
 
-def test_whom_somebody_acts_as() -> None:
+def test_impersonated_users_are_recorded() -> None:
     found = event(impersonated=UserInfo("bob"))
     assert (found["user"]["username"], found["impersonatedUser"]) == ("alice", {"username": "bob"})
     assert event(user=None)["user"] == {}

@@ -51,7 +51,7 @@ async def test_a_flood_of_bad_tokens_causes_a_bounded_number_of_reviews() -> Non
     assert setup.tokens.asked < FAILURES * 2 < FLOOD
 
 
-async def test_reviews_under_way_are_bounded_and_concern_nobody_else() -> None:
+async def test_running_token_reviews_are_bounded_and_do_not_affect_other_users() -> None:
     tokens = SlowTokens()
     setup = Setup(tokens=tokens)
     async with serving(setup) as port:

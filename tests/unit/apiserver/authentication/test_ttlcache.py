@@ -35,7 +35,7 @@ async def test_an_answer_lasts_as_long_as_it_says() -> None:
     assert seen == [1, 1, 2, 2, 3]
 
 
-async def test_a_crowd_asks_once_and_a_leaver_spoils_it_for_nobody() -> None:
+async def test_concurrent_callers_share_a_request_that_survives_the_cancellation_of_one() -> None:
     source = Source()
     source.open.clear()
     cache: ExpiringCache[int] = ExpiringCache(lambda _: 10.0)
@@ -48,7 +48,7 @@ async def test_a_crowd_asks_once_and_a_leaver_spoils_it_for_nobody() -> None:
         await first
 
 
-async def test_failures_reach_all_who_wait_and_are_not_kept() -> None:
+async def test_failures_reach_all_waiting_callers_and_are_not_cached() -> None:
     source = Source()
     source.open.clear()
     source.failure = True
@@ -61,7 +61,7 @@ async def test_failures_reach_all_who_wait_and_are_not_kept() -> None:
     assert await cache.get("k", source) == 2
 
 
-async def test_it_is_bounded() -> None:
+async def test_the_cache_is_bounded() -> None:
     source = Source()
     cache: ExpiringCache[int] = ExpiringCache(lambda _: 10.0, size=2 * (ENTRY + footprint(("a", 1))))
     for key in "abca":

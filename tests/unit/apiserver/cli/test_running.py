@@ -55,7 +55,7 @@ def test_what_does_not_stop_in_time_is_ended() -> None:
     assert (done.returncode, "not stopped within 0.1 s" in done.stderr) == (128 + signal.SIGTERM, True)
 
 
-def test_it_ends_by_itself() -> None:
+def test_a_command_that_ends_by_itself_returns_its_exit_code() -> None:
     async def main() -> None:
         await asyncio.sleep(0)
 

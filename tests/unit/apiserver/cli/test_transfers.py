@@ -209,7 +209,7 @@ def test_migrate_from_nothing_or_to_itself(tmp_path: Path, capsys: pytest.Captur
     assert not (tmp_path / "db").exists()
 
 
-def test_each_transfer_tells_its_result_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_transfer_prints_its_result_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, folder, other = tmp_path / "db", tmp_path / "backups", tmp_path / "other"
     folder.mkdir()
     revision = fill(path, "/a", "/b")

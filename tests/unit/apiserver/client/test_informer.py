@@ -194,7 +194,7 @@ async def test_indexes_follow(api: FakeApi, client: Client) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_what_a_write_was_answered_with_is_known_before_the_watch_tells_it(api: FakeApi, client: Client) -> None:
+async def test_the_response_to_a_write_is_known_before_its_watch_event(api: FakeApi, client: Client) -> None:
     api.put(PATH, thing("t"))
     async with following(client) as (informer, seen):
         await eventually(lambda: "a/t" in informer.store)

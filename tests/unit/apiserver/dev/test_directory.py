@@ -58,7 +58,7 @@ def test_the_authority_stays_the_same(directory: Directory) -> None:
     assert stat.S_IMODE((directory.path / "ca.key").stat().st_mode) == 0o600
 
 
-def test_a_broken_authority_is_said_to_be_so(directory: Directory) -> None:
+def test_a_certificate_that_does_not_match_its_key_is_refused(directory: Directory) -> None:
     directory.authority()
     (directory.path / "ca.crt").write_bytes(Authority.create("other").pair.certificate)
     with pytest.raises(BadDirectory, match=r"delete both"):

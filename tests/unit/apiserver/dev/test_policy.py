@@ -73,7 +73,7 @@ async def test_what_tenants_may_not(verb: str, path: str) -> None:
     assert not await allowed(TENANT, verb, path)
 
 
-async def test_an_empty_tenant_group_is_nobodys() -> None:
+async def test_an_empty_tenant_group_grants_nothing() -> None:
     nobody = UserInfo("x", groups=(policy.TENANT_PREFIX, policy.EVERYBODY))
     assert not await allowed(nobody, "list", f"{WORKLOADS}/workloads")
     assert not await allowed(nobody, "list", "/api/v1/secrets")

@@ -119,7 +119,7 @@ async def test_refusals_and_failures() -> None:
     assert forbidden["annotations"]["authorization.k8s.io/decision"] == "forbid"
 
 
-async def test_who_was_not_let_in() -> None:
+async def test_unauthenticated_requests_are_recorded() -> None:
     setup, kept = audited(created)
     async with serving(setup) as port:
         async with port.client().get(THINGS, headers={"Authorization": "Bearer canary"}) as response:
@@ -133,7 +133,7 @@ async def test_who_was_not_let_in() -> None:
     assert "canary" not in json.dumps(kept.events())
 
 
-async def test_whom_somebody_acts_as() -> None:
+async def test_impersonated_users_are_recorded() -> None:
     setup, kept = audited(created)
     async with serving(setup) as port, port.client(ALICE).post(THINGS, headers={"Impersonate-User": "bob"}) as response:
         await response.read()
@@ -182,7 +182,7 @@ async def test_a_watch_that_is_refused_begins_and_ends_once() -> None:
     assert [event["responseStatus"]["code"] for event in kept.events()[1:]] == [403, 403]
 
 
-async def test_who_goes_away_and_what_takes_too_long() -> None:
+async def test_disconnected_clients_and_timed_out_requests_are_recorded() -> None:
     began = asyncio.Event()
 
     async def stuck(call: Call) -> web.StreamResponse:

@@ -56,7 +56,7 @@ async def test_not_knowing_is_not_allowing() -> None:
     assert caught.value.code == 503
 
 
-async def test_masters_need_nobody() -> None:
+async def test_system_masters_are_allowed_everything() -> None:
     for groups, allowed in (("system:masters",), True), (("system:masters-of-none", "masters"), False):
         assert (await PrivilegedGroup().authorize(UserInfo("x", groups=groups), INFO)).allowed is allowed
 

@@ -25,7 +25,7 @@ def read(*headers: tuple[str, str], proxy: FrontProxy | None = None) -> UserInfo
 
 
 @given(st.lists(st.tuples(NAMES, st.text(max_size=8))))
-def test_strange_headers_name_whom_they_name_or_nobody(headers: list[tuple[str, str]]) -> None:
+def test_unusual_identity_headers_name_exactly_their_user_or_are_refused(headers: list[tuple[str, str]]) -> None:
     try:
         user = read(*headers)
     except ApiError:

@@ -53,7 +53,7 @@ def test_no_headers_no_wish() -> None:
     assert wanted(CIMultiDictProxy(CIMultiDict({"Impersonate": "x", "X-Impersonate-User": "y"}))) is None
 
 
-def test_what_is_no_text_is_nobody() -> None:
+def test_impersonation_headers_that_are_not_text_are_refused() -> None:
     for headers in ({"Impersonate-User": "\udcff"}, {"Impersonate-User": "x", "Impersonate-Extra-%ff": "1"}):
         with pytest.raises(ApiError) as caught:
             wanted(CIMultiDictProxy(CIMultiDict(headers)))

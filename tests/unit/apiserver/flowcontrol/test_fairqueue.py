@@ -132,7 +132,7 @@ def test_flows_are_forgotten() -> None:
 
 
 @pytest.mark.parametrize("users", [2, 7])
-def test_all_who_always_have_requests_get_the_same(users: int) -> None:
+def test_users_with_constant_demand_get_equal_shares(users: int) -> None:
     simulation = Simulation(seats=3, share=2)
     costs = {f"user-{number}": 0.1 * (number + 1) for number in range(users)}
     for key in costs:

@@ -84,7 +84,7 @@ async def test_nothing_is_shared_out_while_a_request_is_on_its_way() -> None:
     await asyncio.gather(*greedy, return_exceptions=True)
 
 
-async def test_requests_that_come_in_all_the_time_hold_nobody_up_for_ever() -> None:
+async def test_a_constant_stream_of_requests_does_not_delay_others_for_ever() -> None:
     loop = Loop()
     greedy = [loop.start("greedy", 1_000, 2 * ROUND) for _ in range(20)]
     await turn(50)
@@ -213,7 +213,7 @@ async def test_results_failures_and_cancellation_come_through() -> None:
     assert seen == ["cancelled"]
 
 
-async def test_who_is_cancelled_while_waiting_for_its_turn_is_ended() -> None:
+async def test_work_that_is_cancelled_while_it_waits_ends() -> None:
     loop = Loop()
     ended = []
 

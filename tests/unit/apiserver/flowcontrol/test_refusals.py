@@ -31,7 +31,7 @@ def test_the_flows_with_the_most_refusals_are_named_once_in_a_while(caplog: pyte
     assert len(caplog.records) == 2
 
 
-def test_a_flood_of_names_is_bounded_and_hides_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_flood_of_user_names_is_bounded_and_earlier_users_stay_counted(caplog: pytest.LogCaptureFixture) -> None:
     now, sent = 0.0, 0
     refusals = Refusals(lambda: now)
     refusals.count("workloads", "first")

@@ -207,7 +207,7 @@ async def test_a_document_is_merged_once_and_its_etag_is_its_own(beside_bmo: Run
     assert third.all("Authorization") == ["Bearer tenant-token"]
 
 
-async def test_kube_apiserver_decides_who_reads_documents_each_time(beside_bmo: Running) -> None:
+async def test_kube_apiserver_authorizes_each_request_for_a_document(beside_bmo: Running) -> None:
     async def forbidden(request: web.BaseRequest) -> web.StreamResponse:
         return web.json_response({"kind": "Status", "code": 403, "reason": "Forbidden"}, status=403)
 
@@ -234,7 +234,7 @@ async def test_a_body_beside_the_request_for_a_document_is_not_announced(beside_
     assert (seen.body, seen.all("Content-Length")) == (b"", [])
 
 
-async def test_a_caller_whom_kube_apiserver_lets_wait_delays_no_other(beside_bmo: Running) -> None:
+async def test_a_request_that_kube_apiserver_queues_delays_no_other_caller(beside_bmo: Running) -> None:
     waiting, go_on = asyncio.Semaphore(0), asyncio.Event()
 
     async def queued(request: web.BaseRequest) -> web.StreamResponse:

@@ -54,7 +54,7 @@ async def test_front_proxies_headers_do_not_pass(tmp_path: Path) -> None:
         {"Sec-WebSocket-Protocol": in_protocol("tenant-token")},
     ],
 )
-async def test_nobody_is_anonymous(gateway: Running, headers: dict[str, str]) -> None:
+async def test_anonymous_requests_are_refused(gateway: Running, headers: dict[str, str]) -> None:
     for path in (PODS, VIEWS, "/apis", "/openapi/v2", "/version"):
         status, error = await gateway.request("GET", path, headers)
         assert (status, error["reason"]) == (401, "Unauthorized"), path

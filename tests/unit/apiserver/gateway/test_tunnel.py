@@ -128,7 +128,7 @@ async def test_a_refused_upgrade_is_an_ordinary_answer(gateway: Running) -> None
         writer.close()
 
 
-async def test_a_switch_that_nobody_asked_for_is_not_passed(gateway: Running) -> None:
+async def test_a_protocol_switch_that_was_not_requested_is_not_passed_on(gateway: Running) -> None:
     async with streams(gateway):
         answer = await gateway.raw(f"GET {PODS}/p HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{TOKEN}\r\n".encode())
     assert answer.startswith(b"HTTP/1.1 502 ")

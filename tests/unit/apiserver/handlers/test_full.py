@@ -50,7 +50,7 @@ async def taken(service: Service, *request: Any, **more: Any) -> None:
     assert status < 300, found
 
 
-async def test_it_is_reported_and_reads_and_watches_and_deletions_continue(service: Service) -> None:
+async def test_a_full_storage_is_reported_while_reads_watches_and_deletions_continue(service: Service) -> None:
     names, refused = await fill(service)
     assert len(names) > 20
     assert refused["reason"] == "ServiceUnavailable"

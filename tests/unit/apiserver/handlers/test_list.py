@@ -191,7 +191,7 @@ async def test_large_lists_arrive_whole(service: Service) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, TABLE, PARTIAL])
-async def test_large_lists_are_compressed_for_who_takes_that(service: Service, headers: dict[str, str]) -> None:
+async def test_large_lists_are_compressed_if_the_client_accepts_gzip(service: Service, headers: dict[str, str]) -> None:
     for number in range(3):
         await service.make(f"w{number}", annotations={"large": "x" * 100_000})
     plain = await service.send("GET", "widgets", headers={**headers, "Accept-Encoding": "identity"})

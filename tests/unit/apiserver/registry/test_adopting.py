@@ -41,7 +41,7 @@ def workloads(registries: Registries) -> list[dict[str, Any]]:
     return [entry.object() for entry in registries.workloads.collection.range()]
 
 
-async def test_it_looks_as_it_does_at_its_source(registries: Registries, host: str) -> None:
+async def test_a_held_host_is_shown_as_its_source_shows_it(registries: Registries, host: str) -> None:
     view = registries.view("tenant-a", "node-0")
     assert view is not None
     assert view["metadata"]["uid"] == UID
@@ -114,7 +114,7 @@ async def test_given_up_with_the_first_write(registries: Registries, host: str) 
     assert made["metadata"]["annotations"][ADOPTS] == adopted_consumer(CONSUMER)
 
 
-async def test_once_claimed_the_source_says_no_more_who_has_it(registries: Registries, host: str) -> None:
+async def test_a_claimed_host_keeps_its_holder_whatever_its_source_reports(registries: Registries, host: str) -> None:
     await registries.patch_view("tenant-a", "node-0", image={**IMAGE, "url": "http://images.example/new"})
     await registries.report(host, {"available": False, "report": report(state="provisioned"), "held": HELD})
     view = registries.view("tenant-a", "node-0")

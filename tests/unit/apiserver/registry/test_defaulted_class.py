@@ -53,7 +53,7 @@ def migrated(obj: dict[str, Any], manager: str, operation: str = "Apply") -> dic
 
 
 @pytest.mark.parametrize("sent", [{}, {"className": ""}, {"className": None}])
-async def test_the_default_class_is_filled_and_belongs_to_nobody(registries: Registries, sent: dict[str, Any]) -> None:
+async def test_the_default_class_is_filled_and_has_no_manager(registries: Registries, sent: dict[str, Any]) -> None:
     await add_class(registries)
     created = await registries.workloads.create(by(CSA), "ns", workload(**sent))
     assert (class_of(created), managers_of_class(created)) == ("metal", [])
@@ -147,7 +147,7 @@ async def test_what_chose_the_host_stays_and_no_deletion_is_advised(registries: 
     assert "delete" not in str(refused.value).lower()
 
 
-async def test_nobody_is_found_before_the_first_apply_for_what_the_server_filled(registries: Registries) -> None:
+async def test_defaulted_fields_have_no_manager_before_the_first_apply(registries: Registries) -> None:
     await add_class(registries)
     await registries.workloads.create(by(CSA), "ns", {**workload(), "metadata": {"name": "w", "labels": LABELS}})
     await registries.workloads.update(by(CSA), "ns", "w", lambda obj: {**obj, "metadata": {**obj["metadata"], "managedFields": [{}]}})

@@ -41,7 +41,7 @@ def names(registries: Registries, namespace: str) -> list[str]:
     return [entry.name for entry in registries.catalog.hardware.collection.range(kind.key(namespace, ""))]
 
 
-async def test_it_repeats_the_hardware_of_the_view_of_its_name(registries: Registries) -> None:
+async def test_hardware_data_has_the_hardware_of_the_view_of_the_same_name(registries: Registries) -> None:
     await inspected(registries)
     view, found = registries.views.get("tenant-a", "node-0"), registries.catalog.hardware.get("tenant-a", "node-0")
     made = found.object()
@@ -54,7 +54,7 @@ async def test_it_repeats_the_hardware_of_the_view_of_its_name(registries: Regis
     assert len({made["metadata"]["uid"], other["uid"], view.object()["metadata"]["uid"]}) == 3
 
 
-async def test_it_follows_the_claim(registries: Registries) -> None:
+async def test_hardware_data_follows_the_claim_of_its_host(registries: Registries) -> None:
     await inspected(registries)
     assert names(registries, "tenant-b") == ["node-0"]
     await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)

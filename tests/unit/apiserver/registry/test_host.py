@@ -108,7 +108,7 @@ async def test_a_cordoned_host_is_not_available_until_it_is_uncordoned(named: Re
     assert await mark(value=None) == "Available"
 
 
-async def test_a_cordoned_host_is_bound_to_nobody_and_one_that_is_bound_stays_so(named: Registries) -> None:
+async def test_a_cordoned_host_gets_no_binding_and_keeps_an_existing_one(named: Registries) -> None:
     host = await named.add_host()
 
     async def mark(value: bool | None) -> None:

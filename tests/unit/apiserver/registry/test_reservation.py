@@ -169,7 +169,7 @@ async def test_a_host_in_use_is_kept_on_for_its_own_namespace_only(named: Regist
     await set_aside(named, host, mark_of(others))
 
 
-async def test_a_new_host_is_nobodys(named: Registries) -> None:
+async def test_a_new_host_is_not_reserved(named: Registries) -> None:
     made = await reserve(named)
     spec = {"className": "metal", "source": {"name": "n", "uid": "u"}, "reservedFor": mark_of(made)}
     entry = await named.hosts.create(CONTEXT, "", {"metadata": {"name": "new"}, "spec": spec})

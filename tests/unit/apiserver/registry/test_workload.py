@@ -128,7 +128,7 @@ async def test_the_class_may_change_again_when_the_host_is_taken_back_and_is_ano
     assert (await change(registries, className="other"))["spec"]["className"] == "other"
 
 
-async def test_who_sends_the_class_again_owns_it(registries: Registries) -> None:
+async def test_a_manager_that_applies_the_class_owns_it(registries: Registries) -> None:
     await create(registries, className="metal")
     applied = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "metadata": {"name": "w"}, "spec": {"className": "other"}}
     context = Context(UserInfo("somebody"), field_manager="gitops")

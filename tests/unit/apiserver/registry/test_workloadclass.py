@@ -63,7 +63,7 @@ async def test_tenants_see_the_class_without_what_is_the_owners(registries: Regi
     assert CANARY in json.dumps(registries.classes.get("", "metal").object())
 
 
-async def test_a_class_that_is_being_deleted_is_nobodys_default(registries: Registries) -> None:
+async def test_a_class_that_is_being_deleted_is_not_the_default(registries: Registries) -> None:
     spec = {"provisioner": "metal3.io/baremetalhost"}
     for name, finalizers in (("old", []), ("leaving", ["example.com/kept"])):
         metadata = {"name": name, "annotations": {DEFAULT: "true"}, "finalizers": finalizers}

@@ -231,7 +231,7 @@ def test_a_config_map_that_cannot_be_used(data: dict[str, Any]) -> None:
         extensionauth.parse(config_map(**data))
 
 
-def test_trust_keeps_what_it_knew_when_it_is_told_nonsense() -> None:
+def test_trust_keeps_its_authorities_when_the_new_ones_are_malformed() -> None:
     trust, tls = Trust(), ServerTls(SERVER.pem, SERVER.key_pem)
     trust.attach(tls)
     assert not trust.known

@@ -20,7 +20,7 @@ PROXY = PROXIES.issue("front-proxy-client")
 ALICE = CLIENTS.issue("alice", ["devs", "ops"])
 
 
-async def test_the_front_proxy_says_who_asks() -> None:
+async def test_the_front_proxys_headers_name_the_user() -> None:
     headers = CIMultiDict(
         [
             ("x-remote-user", "bob@example.org"),
@@ -56,7 +56,7 @@ async def test_the_front_proxy_passes_anonymous_on_as_anonymous() -> None:
     assert (status, body["groups"]) == (200, ["system:unauthenticated"])
 
 
-async def test_a_client_certificate_says_who_asks_whatever_its_headers_claim() -> None:
+async def test_a_client_certificate_decides_the_user_despite_identity_headers() -> None:
     async with serving(Setup()) as port:
         for headers in (None, CLAIM):
             status, body = await port.identity(ALICE, headers)
@@ -190,7 +190,7 @@ async def test_anonymous_gets_health_and_nothing_else() -> None:
     assert setup.rules.asked == []
 
 
-async def test_acting_as_somebody_else() -> None:
+async def test_impersonation() -> None:
     setup = Setup()
     async with serving(setup) as port:
         headers = {"Impersonate-User": "bob", "Impersonate-Group": "devs", "Impersonate-Extra-Example.org%2fx": "1", "X-Remote-User": "eve"}

@@ -91,7 +91,7 @@ async def test_policies_are_known_once_both_lists_are_there() -> None:
     assert [(hook.policy.name, len(hook.bindings)) for hook in followed.policies.hooks] == [("p", 1)]
 
 
-async def test_a_version_that_is_served_no_more_is_told_and_its_last_policies_stay() -> None:
+async def test_a_version_that_is_no_longer_served_is_reported_and_its_last_policies_stay() -> None:
     bindings = f"{PLURAL.removesuffix('ies')}ybindings"
     cluster = Cluster({GROUP: served(PLURAL)}, **{PLURAL: [numbered(policy("true"))], bindings: [numbered(binding())]})
     followed = FollowedPolicies(cluster, VALIDATING, PLURAL, ("v1",))  # type: ignore[arg-type] # Cluster has what is used of the client

@@ -313,7 +313,7 @@ async def test_rotated_serving_certificates_are_shown_to_new_connections() -> No
     assert first != second
 
 
-async def test_bodies_are_asked_for_from_those_who_may_send_them() -> None:
+async def test_only_callers_with_access_get_100_continue() -> None:
     async def echo(call: Call) -> web.StreamResponse:
         return web.Response(body=await call.http.read())
 

@@ -62,7 +62,7 @@ async def test_the_copy_is_believed_until_this_server_knows_better() -> None:
     assert await quotas.get("n") == []
 
 
-async def test_it_is_read_again_on_demand_and_without_a_copy() -> None:
+async def test_quotas_are_read_live_on_demand_and_without_a_copy() -> None:
     cluster = Cluster({"items": [quota(7)]})
     quotas = ManagementQuotas(cluster, lambda namespace: [quota(1)])
     assert await quotas.get("n", live=True) == [quota(7)]

@@ -127,7 +127,7 @@ async def test_what_cannot_be_reported(status: int, said: str) -> None:
     assert "canary" not in registrations.report()
 
 
-async def test_it_is_reported_in_readyz_and_in_a_metric_and_leaves_the_server_ready(tmp_path: Path) -> None:
+async def test_a_wrong_registration_is_reported_in_readyz_and_a_metric_and_the_server_stays_ready(tmp_path: Path) -> None:
     registrations = Registrations(Cluster({OURS: SERVICE, BMO: LOCAL}), [BMO, OURS])
     async with app_of(tmp_path, registrations=registrations) as app, client(app, None) as anybody:
         await registrations.check()

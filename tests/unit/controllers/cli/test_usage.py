@@ -75,7 +75,7 @@ def test_a_table_has_the_sums_last() -> None:
     assert last.split() == ["(all)", "1", "60", "30"]
 
 
-def test_namesakes_are_told_apart_by_their_uid() -> None:
+def test_namespaces_of_the_same_name_are_distinguished_by_uid() -> None:
     uses = {**of("a", uid="one").uses, **of("a", uid="two").uses}
     assert "one" in shown(Report(0, 60, uses, estimated=False))
     assert "UID" not in shown(of("a", "b", uid="one"))

@@ -32,7 +32,7 @@ def test_a_large_fleet_fits_on_a_screen() -> None:
     assert lines[-1].startswith("... and 480 more")
 
 
-def test_a_member_of_a_gang_and_a_set_is_told_with_both() -> None:
+def test_a_member_of_a_gang_and_a_set_is_explained_with_both() -> None:
     member = gang_member(1)
     found = {**why(member, FLEET, "uid-a"), "gang": gang_row(member, [member, gang_member(0)]), "workloadset": "db"}
     lines = shown(found).splitlines()
@@ -40,7 +40,7 @@ def test_a_member_of_a_gang_and_a_set_is_told_with_both() -> None:
     assert lines[3].strip() == "it is a member of the WorkloadSet db: metal3-workloads why workloadset/db -n tenant-a"
 
 
-def test_a_set_is_told_in_one_screen() -> None:
+def test_the_explanation_of_a_set_fits_on_one_screen() -> None:
     members = [gang_member(number, bound=number > 900) for number in range(1000)]
     lines = shown(why_set(set_("Scaling", "1000 of 1000 members exist", replicas=1000), members)).splitlines()
     assert lines[0] == "WorkloadSet tenant-a/db is progressing (Scaling), of class metal; 0 of 1000 members are available:"

@@ -67,7 +67,7 @@ async def test_a_consumer_in_another_cluster_is_not_missed(clusters: TwoClusters
         await eventually(lambda: clusters.phase("m0") == "Running")
 
 
-async def test_what_may_not_be_read_is_not_said_to_be_gone(clusters: TwoClusters) -> None:
+async def test_a_consumer_that_may_not_be_read_is_not_reported_as_gone(clusters: TwoClusters) -> None:
     asked = []
 
     def refuse(verb: str, path: str) -> Failure | None:

@@ -75,7 +75,7 @@ def test_a_new_host_was_not_cleaned() -> None:
     assert list(host_events(new, IDLE)) == []
 
 
-def test_the_owner_reads_who_took_a_host_out_of_service() -> None:
+def test_events_tell_the_owner_of_cordons_and_other_withdrawals() -> None:
     cordoned = {**HELD, "spec": {**HELD["spec"], "unschedulable": True}}
     assert [item.reason for item in host_events(HELD, cordoned)] == ["Cordoned"]
     assert [item.reason for item in host_events(cordoned, HELD)] == ["Uncordoned"]

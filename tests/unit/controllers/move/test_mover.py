@@ -172,7 +172,7 @@ async def test_one_that_gets_its_host_in_the_midst(tmp_path: Path) -> None:
         assert hardware.bmo.log == [("h1", "http://images.example/os")]
 
 
-async def test_a_dry_run_tells_and_does_nothing(tmp_path: Path) -> None:
+async def test_a_dry_run_reports_and_changes_nothing(tmp_path: Path) -> None:
     async with clusters(tmp_path) as (_, source, target, _maker):
         await provisioned(source)
         await source.create("waits")

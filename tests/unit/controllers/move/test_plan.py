@@ -33,7 +33,7 @@ def made(**metadata: Any) -> dict[str, Any]:
         ({}, {"consumerRef": {**CAPI, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}}, "Machine m"),
     ],
 )
-def test_some_stay_and_are_told_why(metadata: dict[str, Any], spec: dict[str, Any], word: str) -> None:
+def test_workloads_that_cannot_move_have_a_reason(metadata: dict[str, Any], spec: dict[str, Any], word: str) -> None:
     wl = made(**metadata)
     wl["spec"] |= spec
     assert word in (plan.reason_to_stay(wl) or "")
@@ -94,7 +94,7 @@ def test_what_is_given_back_is_what_the_successor_wanted() -> None:
     assert "metaData" not in after
 
 
-def test_it_lets_go_of_what_the_moves_left() -> None:
+def test_the_patch_removes_the_consumer_and_annotations_of_a_move() -> None:
     wl = made(annotations={plan.MOVED_TO: "x"})
     wl["spec"]["consumerRef"] = SELF
     patch = plan.reset_consumer_patch(wl)

@@ -177,7 +177,7 @@ async def test_a_workload_keeps_its_machine_after_the_end(clusters: TwoClusters)
         assert clusters.phase("web") == "Running"
 
 
-async def test_it_begins_at_its_start(clusters: TwoClusters) -> None:
+async def test_a_reservation_begins_at_its_start_time(clusters: TwoClusters) -> None:
     async with controllers(clusters):
         await eventually(lambda: len(offered(clusters)) == 1)
         reserve(clusters, startTime="2998-01-01T00:00:00Z")
@@ -187,7 +187,7 @@ async def test_it_begins_at_its_start(clusters: TwoClusters) -> None:
         await eventually(lambda: kept(clusters) == {"h1": "launch"})
 
 
-async def test_marks_of_reservations_that_went_while_nobody_looked_are_removed(clusters: TwoClusters) -> None:
+async def test_marks_of_reservations_that_were_deleted_without_a_controller_are_removed(clusters: TwoClusters) -> None:
     reserve(clusters)
     async with controllers(clusters):
         await eventually(lambda: kept(clusters) == {"h1": "launch"})

@@ -33,7 +33,7 @@ def test_free_hosts_are_set_aside_the_smallest_that_suffice() -> None:
     assert plan([one], hosts) == {"fits": one.mark, "more": one.mark}
 
 
-def test_a_host_that_the_namespace_has_counts_first_and_nobody_elses_is_taken() -> None:
+def test_hosts_of_the_namespace_count_first_and_those_of_others_never() -> None:
     one = active(hosts=2)
     hosts = [machine("own", holder="a"), machine("others", holder="b"), machine("free"), machine("rest")]
     assert marks([one], hosts) == {"own": one.uid, "free": one.uid}

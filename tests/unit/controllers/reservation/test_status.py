@@ -59,7 +59,7 @@ def test_hosts_are_counted_by_what_can_be_done_with_them() -> None:
     assert count([machine("others", holder="b", mark=MINE)]) == (0, 0, 1), "it is being given back"
 
 
-def test_missing_hosts_are_told_with_what_is_on_its_way() -> None:
+def test_missing_hosts_are_reported_with_those_that_are_being_released() -> None:
     hosts = [
         machine("x", holder="a", mark=MINE),
         machine("y", mark=MINE),

@@ -241,7 +241,7 @@ async def test_repeated_events_are_counted(api: FakeApi, client: Client) -> None
     await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_kind_that_the_account_may_not_read_is_told_although_nothing_waits_for_it(api: FakeApi, client: Client) -> None:
+async def test_an_optional_kind_that_the_account_may_not_read_is_reported(api: FakeApi, client: Client) -> None:
     manager = Manager(patience=0)
     informer = Informer(client, THINGS)
     manager.optional(informer)

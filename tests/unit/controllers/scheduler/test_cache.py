@@ -49,7 +49,7 @@ def test_free_hosts_and_assumptions() -> None:
     assert (free.total("metal"), free.best("metal", want), free.reasons("metal", want)) == (0, None, {})
 
 
-def test_hosts_of_the_own_namespace_are_counted_and_nobody_elses() -> None:
+def test_only_claimed_hosts_of_the_own_namespace_are_counted() -> None:
     free = SchedulerCache(FakeClock())
     small, own, others = host("h1"), host("h2", claim="w"), host("h3", claim="w")
     own["spec"]["claimRef"] |= {"namespaceUID": "uid-a"}

@@ -178,7 +178,7 @@ def test_equal_hosts_are_spread_over_workloads() -> None:
     assert len({host.name for host in chosen if host}) > 15
 
 
-def test_gpus_are_not_wasted_on_those_who_did_not_ask() -> None:
+def test_workloads_without_a_request_for_gpus_get_hosts_without_gpus() -> None:
     plain = Candidate(name="plain", cpus=16, nics=2)
     gpu = Candidate(name="gpu", cpus=16, nics=2, labels={"nvidia.com/gpu": "4"}, extras=2.3)
     assert index_of([gpu, plain]).best(Requirements(namespace_uid="a", seed="1")) == plain

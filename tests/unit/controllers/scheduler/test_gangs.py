@@ -212,7 +212,7 @@ def test_selectors_that_compare_too_much_are_refused_before_they_do(count: int, 
     assert len(looked) == (count if reason == "GangWaits" else 0), "each member is looked at once"
 
 
-def test_a_member_that_counts_nobody_is_not_compared_with_its_neighbours() -> None:
+def test_a_member_whose_placement_counts_no_others_is_not_compared_with_them() -> None:
     """Otherwise, the cost of a plan for many members would be quadratic in their number."""
     store = Store(WORKLOAD_INDEXERS)
     places = PlacedWorkloads(store)
@@ -228,7 +228,7 @@ def test_a_member_that_counts_nobody_is_not_compared_with_its_neighbours() -> No
     assert [one.workload for one in places.neighbours(apart)] == [near, plain]
 
 
-def test_domains_that_nobody_asks_for_are_not_looked_for() -> None:
+def test_domains_are_searched_only_for_requested_keys() -> None:
     index = HostIndex()
     index.add(Candidate("h", {"rack": "a"}))
     assert index.domains(Requirements("", ""), ()) == {}

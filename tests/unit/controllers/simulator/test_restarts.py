@@ -40,7 +40,7 @@ def _change(lifecycle: HostLifecycle, what: str, value: Any) -> None:
 
 @given(PLANS, st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_it_ends_where_the_spec_wants_it(plan: list[tuple[tuple[str, Any], float, bool]], kills: bool) -> None:
+def test_a_host_ends_in_the_state_that_its_spec_asks_for(plan: list[tuple[tuple[str, Any], float, bool]], kills: bool) -> None:
     lifecycle = HostLifecycle(new_host())
     for (what, value), seconds, killed in plan:
         _change(lifecycle, what, value)

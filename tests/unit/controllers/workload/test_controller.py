@@ -12,7 +12,7 @@ from controllers.workload.controller import GANG_INCOMPLETE, WorkloadController
 
 
 @pytest.mark.parametrize(("reason", "kept"), [(GANG_INCOMPLETE, False), ("HostTaken", True)])
-async def test_a_host_that_nobody_else_has_is_free_at_once_when_it_is_given_up(
+async def test_a_host_without_another_consumer_is_free_at_once_when_it_is_given_up(
     monkeypatch: pytest.MonkeyPatch, reason: str, *, kept: bool
 ) -> None:
     """A gang that is never complete would keep twice its quota of hosts from others."""

@@ -117,7 +117,7 @@ def test_what_is_announced_is_taken_back_and_kept_in_its_place() -> None:
     assert (types(lease_conditions(without, 600, START)[0]), lease_conditions(without, 600, START)[1]) == (["Ready", "Stalled"], None)
 
 
-def test_nothing_is_said_about_a_workload_without_a_lease() -> None:
+def test_a_workload_without_a_lease_has_no_lease_conditions() -> None:
     assert lease_conditions({"metadata": {}, "spec": {}}, 600, START) == (None, None)
 
 

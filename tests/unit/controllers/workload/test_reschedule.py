@@ -48,7 +48,7 @@ async def clusters() -> AsyncIterator[Late]:
         yield late
 
 
-async def test_who_is_late_gets_another_one(clusters: Late) -> None:
+async def test_a_workload_whose_host_was_taken_gets_another_one(clusters: Late) -> None:
     async with controllers(clusters):
         clusters.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: clusters.phase("web") == "Running")

@@ -54,7 +54,7 @@ def test_what_may_yet_succeed_is_not(reason: str) -> None:
     assert find_condition(workload_conditions([], conditions, NOW), "Stalled") is None
 
 
-def test_it_goes_with_its_cause_and_keeps_its_time_until_then() -> None:
+def test_stalled_ends_with_its_cause_and_keeps_its_transition_time_until_then() -> None:
     wrong = [condition("Bound", False, "ClassNotFound", "no class a"), condition("Ready", False, "ClassNotFound", "no class a")]
     first = workload_conditions([], wrong, NOW)
     second = workload_conditions(first, [{**one, "message": "no class b"} for one in wrong], LATER)

@@ -110,7 +110,7 @@ def test_the_phase_leaves_bound_before_anything_is_written() -> None:
         ({}, {}, False),
     ],
 )
-def test_what_runs_is_replaced_only_where_it_was_said_so(spec: dict[str, Any], seen: dict[str, Any], refused: bool) -> None:
+def test_a_running_system_is_replaced_only_if_the_policy_allows_it(spec: dict[str, Any], seen: dict[str, Any], refused: bool) -> None:
     found = update_refused(made("Running", **spec), seen)
     assert (found is not None) == refused
     if found is not None:

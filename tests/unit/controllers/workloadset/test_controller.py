@@ -78,7 +78,7 @@ async def test_many_members_are_made_in_several_turns(api: FakeApi, client: Clie
         await eventually(lambda: len(names(api)) == 2 * AT_ONCE + 3)
 
 
-async def test_a_refusal_costs_one_request_and_is_told(api: FakeApi, client: Client) -> None:
+async def test_a_refusal_costs_one_request_and_is_reported(api: FakeApi, client: Client) -> None:
     def quota(verb: str, path: str) -> Failure | None:
         return Failure(403, "Forbidden", "exceeded quota: machines") if verb == "POST" and path.endswith("/workloads") else None
 

@@ -70,7 +70,7 @@ def test_a_member_that_only_a_change_helps_stalls_the_set() -> None:
     assert said(status(of, [one]), "Stalled") == ("True", "MemberNotReady")
 
 
-def test_an_earlier_template_is_told_without_consent_and_progress_with_it() -> None:
+def test_members_of_an_earlier_template_are_reported_without_consent_and_updated_with_it() -> None:
     old = set_()
     running = [member(old, number) for number in range(3)]
     found = status(changed(old, image=OTHER), running)
@@ -86,7 +86,7 @@ def test_an_earlier_template_is_told_without_consent_and_progress_with_it() -> N
     assert "db-2: Provisioning" in ready["message"]
 
 
-def test_a_refused_creation_is_told_with_the_servers_words() -> None:
+def test_a_refused_creation_is_reported_in_the_servers_words() -> None:
     found = status(set_(), [], Finding("CreationRefused", "Workload db-0 was refused: exceeded quota"))
     assert said(found, "Ready") == ("False", "CreationRefused")
     assert said(found, "Stalled") == ("", ""), "a quota may have room later"

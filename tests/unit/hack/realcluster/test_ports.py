@@ -7,7 +7,7 @@ import socket
 from hack.realcluster import ports
 
 
-def test_whoever_names_the_port_gets_it() -> None:
+def test_a_reserved_port_can_be_bound_by_its_number() -> None:
     port = ports.reserve()
     with socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -43,7 +43,7 @@ async def test_another_reader_of_the_record_ends_everything(started: Processes, 
     assert await Processes(tmp_path).stop_all() == []
 
 
-async def test_who_ignores_term_is_killed_and_named(started: Processes) -> None:
+async def test_a_process_that_ignores_sigterm_is_killed_and_named(started: Processes) -> None:
     process = started.start("stubborn", STUBBORN, stage=0)
     await until_it_logs(process, "up")
     assert await started.stop_all(term_seconds=0.1) == ["stubborn"]

@@ -91,7 +91,7 @@ async def test_what_every_member_would_say_is_not_repeated(etcds: list[FakeEtcd]
     assert len(etcds[0].calls) == 1
 
 
-async def test_all_who_have_a_stale_token_log_in_once(etcds: list[FakeEtcd]) -> None:
+async def test_concurrent_calls_with_a_stale_token_log_in_once(etcds: list[FakeEtcd]) -> None:
     etcd = etcds[0]
     etcd.answer("/auth/authenticate", {"token": "one"}, {"token": "two"})
     async with cluster(*etcds, user="me") as made:

@@ -129,7 +129,7 @@ async def test_waiting_calls_come_to_their_turn(etcd: FakeEtcd) -> None:
         assert set(window) == set(range(6)), window
 
 
-async def test_who_waits_too_long_for_a_turn_has_sent_nothing(etcd: FakeEtcd) -> None:
+async def test_a_call_that_times_out_in_the_queue_has_sent_nothing(etcd: FakeEtcd) -> None:
     etcd.answer("/kv/put", HANG)
     async with gateway(etcd, pool=1) as ours:
         first = asyncio.create_task(ours.call("/kv/put", b"{}", 1))

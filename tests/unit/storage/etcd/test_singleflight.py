@@ -31,7 +31,7 @@ async def turns(count: int = 5) -> None:
         await asyncio.sleep(0)
 
 
-async def test_those_who_come_together_share() -> None:
+async def test_concurrent_callers_share_one_request() -> None:
     counter = Counter()
     shared = Singleflight(counter.ask)
     tasks = [asyncio.create_task(shared.get()) for _ in range(50)]
@@ -40,7 +40,7 @@ async def test_those_who_come_together_share() -> None:
     assert await asyncio.gather(*tasks) == [1] * 50
 
 
-async def test_who_comes_later_gets_a_later_answer() -> None:
+async def test_a_later_caller_gets_a_later_answer() -> None:
     counter = Counter()
     shared = Singleflight(counter.ask)
     first = asyncio.create_task(shared.get())

@@ -77,7 +77,7 @@ def starts(*etcds: FakeEtcd) -> list[str]:
     return [ask["create_request"]["start_revision"] for etcd in etcds for ask in etcd.asked("/watch") if "create_request" in ask]
 
 
-async def test_it_continues_behind_the_last_complete_revision(etcd: FakeEtcd) -> None:
+async def test_a_watch_resumes_after_the_last_complete_revision(etcd: FakeEtcd) -> None:
     async def first(socket: Socket) -> None:
         await socket.next()
         await socket.send(created(9), events(event("/a", b"v", 6), event("/a", b"v", 7), event("/b", b"v", 8), fragment=True))
@@ -118,7 +118,7 @@ async def test_headers_tell_nothing(etcd: FakeEtcd) -> None:
     await store.close()
 
 
-async def test_it_asks_for_its_prefix_only(etcd: FakeEtcd) -> None:
+async def test_a_watch_requests_its_prefix_only(etcd: FakeEtcd) -> None:
     async def script(socket: Socket) -> None:
         await socket.next()
         await socket.send(created(9), events(event("/p/a", b"v", 6)))
@@ -149,7 +149,7 @@ async def test_progress_is_asked_for_until_it_is_reported(etcd: FakeEtcd) -> Non
     await store.close()
 
 
-async def test_a_revision_that_somebody_saw_is_asked_for(etcd: FakeEtcd) -> None:
+async def test_progress_is_requested_for_a_revision_that_a_caller_waits_for(etcd: FakeEtcd) -> None:
     """Ask for progress to a revision of another prefix, which comes by no event. A waiting caller
     must not wait for the interval."""
     current = 5

@@ -149,7 +149,7 @@ async def test_a_missing_directory_is_reported(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+async def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:
     async with opened(SQLiteStore(tmp_path / "db")) as store:
         await put(store, "/a")
         modes = {name: os.stat(tmp_path / name).st_mode & 0o777 for name in os.listdir(tmp_path)}

@@ -118,7 +118,7 @@ async def test_a_transaction_that_cannot_begin(tmp_path: Path, monkeypatch: pyte
         await put(store, "/a")
 
 
-async def test_nobody_but_the_commit_waits_for_a_lock(tmp_path: Path) -> None:
+async def test_only_the_commit_waits_for_a_lock(tmp_path: Path) -> None:
     async with opened(SQLiteStore(tmp_path / "db")) as store:
         other = sqlite3.connect(tmp_path / "db", isolation_level=None)
         try:

@@ -100,7 +100,7 @@ def test_a_failed_test_changes_nothing() -> None:
     assert patched(obj, [{"op": "remove", "path": "/spec"}, {"op": "test", "path": "/metadata/name", "value": "y"}]) is obj
 
 
-def test_a_patch_that_does_not_apply_is_said() -> None:
+def test_a_patch_that_does_not_apply_is_reported() -> None:
     with pytest.raises(Unchangeable, match=r"^JSON Patch: remove operation does not apply: /spec/nope"):
         patched(thing(), [{"op": "remove", "path": "/spec/nope"}])
 

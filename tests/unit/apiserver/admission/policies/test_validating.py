@@ -176,7 +176,7 @@ async def test_deletions_have_no_object() -> None:
     assert (await refused(plugin)).code == 422
 
 
-async def test_a_missing_namespace_is_said() -> None:
+async def test_a_write_to_a_missing_namespace_is_refused() -> None:
     attributes = write()._replace(namespace="missing")
     with pytest.raises(ApiError, match="not found"):
         await enforcing(policy("true"), binding()).admit(attributes)

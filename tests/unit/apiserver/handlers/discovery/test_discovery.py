@@ -149,7 +149,7 @@ async def test_only_what_is_served_is_described(service: Service) -> None:
     assert set(paths["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/binding"]) == {"parameters", "post"}
 
 
-async def test_what_every_method_of_a_path_takes_is_said_once(service: Service) -> None:
+async def test_parameters_of_all_methods_of_a_path_are_listed_once(service: Service) -> None:
     path = (await document(service))["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}"]
     assert {parameter["name"] for parameter in path["parameters"]} == {"name", "namespace", "pretty"}
     assert [parameter["name"] for parameter in path["get"]["parameters"]] == ["resourceVersion"]

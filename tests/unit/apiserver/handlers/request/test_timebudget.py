@@ -52,7 +52,7 @@ async def test_first_come_first_served() -> None:
     assert done == list("abc") * 4
 
 
-async def test_who_is_cancelled_holds_up_nobody() -> None:
+async def test_cancelled_work_delays_no_other() -> None:
     done: list[str] = []
     turns = Turns(ALWAYS)
     tasks = [asyncio.create_task(work(turns.begin(), 3, done, name)) for name in "abc"]

@@ -98,7 +98,7 @@ async def test_equal_items_are_cut_too() -> None:
         ("*", False),
     ],
 )
-def test_who_wants_gzip(header: str, expected: bool) -> None:
+def test_accept_encoding_decides_about_gzip(header: str, expected: bool) -> None:
     assert wants_gzip(make_mocked_request("GET", "/", {"Accept-Encoding": header})) is expected
 
 

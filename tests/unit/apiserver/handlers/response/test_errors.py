@@ -31,7 +31,7 @@ def test_storage_errors_say_nothing_of_the_storage(error: StorageError, code: in
     assert not any(word in found.message for word in ("/registry", "/dev/sda1"))
 
 
-def test_a_full_storage_is_told_apart_from_one_that_does_not_answer() -> None:
+def test_a_full_storage_and_one_that_does_not_answer_have_different_errors() -> None:
     found, unknown = from_storage(Full("")), from_storage(Unavailable(""))
     assert "nothing was stored: delete" in found.message
     assert "may or may not have happened" in unknown.message

@@ -113,7 +113,7 @@ def test_durations_are_those_of_kubectl(seconds: int, shown: str) -> None:
 
 
 @given(st.floats(-20, 12 * 365 * 86400), st.floats(0, 1), st.sampled_from(["1970-01-01T00:00:00Z", "1970-01-01T00:00:00.25Z"]))
-def test_an_age_is_the_same_until_it_is_said_to_change(now: float, part: float, born: str) -> None:
+def test_an_age_is_constant_until_its_announced_change(now: float, part: float, born: str) -> None:
     text, until = aging(born, now)
     assert until > now
     assert aging(born, min(now + (until - now) * part, math.nextafter(until, 0)))[0] == text

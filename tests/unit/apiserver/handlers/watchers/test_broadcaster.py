@@ -115,7 +115,7 @@ async def test_one_without_room_is_left_out_and_may_come_back() -> None:
         assert (slow.rounds, other.rounds) == ([[2, 3], [4]], [[2], [3], [4]])
 
 
-async def test_it_rests_without_followers_and_begins_again() -> None:
+async def test_the_broadcaster_stops_without_followers_and_starts_again() -> None:
     items = collection()
     async with following(items, 1):
         pass

@@ -28,7 +28,7 @@ def entry(revision: int, on: str, name: str = "a") -> Entry:
 
 
 @given(st.lists(st.sampled_from(["yes", "no", "gone"]), max_size=12))
-def test_whoever_follows_the_events_knows_what_is_selected(states: list[str]) -> None:
+def test_following_the_events_yields_the_selected_objects(states: list[str]) -> None:
     present: Entry | None = None
     known: dict[str, str] = {}
     for revision, state in enumerate(states, start=2):

@@ -9,7 +9,7 @@ from apiserver.handlers.watchers.unreadbytes import UnreadBytes
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60)), max_size=40))
-def test_what_waits_is_bounded_and_who_has_most_is_cut_first(sizes: list[tuple[str, int]]) -> None:
+def test_unread_bytes_are_bounded_and_the_user_with_most_is_disconnected_first(sizes: list[tuple[str, int]]) -> None:
     unread, there = UnreadBytes(100), dict[int, tuple[str, int]]()
 
     def cut(number: int) -> None:

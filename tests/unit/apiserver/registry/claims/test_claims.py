@@ -309,7 +309,7 @@ async def test_clearing_the_consumer_releases(registries: Registries) -> None:
     assert registries.view("tenant-b", "node-0") is not None
 
 
-async def test_a_released_host_stays_in_sight_of_who_had_it(registries: Registries) -> None:
+async def test_a_released_host_stays_visible_to_the_namespace_that_had_it(registries: Registries) -> None:
     host = await registries.add_host()
     await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
     created = registries.views.get("tenant-a", "node-0").object()["metadata"]["creationTimestamp"]
@@ -409,7 +409,7 @@ async def test_a_workload_that_gives_its_host_up_waits_for_another_one(registrie
     assert registries.workloads.get("tenant-a", "w").object()["status"]["host"]["name"] == "node-1"
 
 
-async def test_nobody_sets_claim_ref_by_a_plain_write(registries: Registries) -> None:
+async def test_a_plain_write_cannot_set_claim_ref(registries: Registries) -> None:
     host = await registries.add_host()
 
     def steal(obj: dict[str, Any]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ async def test_a_claim_waits_for_the_source(registries: Registries) -> None:
     assert (await answer)["spec"]["consumerRef"] == CONSUMER
 
 
-async def test_a_lost_claim_is_a_conflict_and_the_host_nobodys(registries: Registries) -> None:
+async def test_a_lost_claim_is_a_conflict_and_leaves_the_host_without_a_claim(registries: Registries) -> None:
     await connected(registries)
     await registries.add_host()
     registries.views.confirmations.seconds = LONG

@@ -69,7 +69,7 @@ async def objects(store: MemoryStore) -> None:
     await store.commit([Put("/workload.metal3.io/workloads/a/b", b"")])
 
 
-async def test_a_new_storage_gives_nobody_more_time(at: Callable[[int], None]) -> None:
+async def test_a_new_storage_extends_no_lease(at: Callable[[int], None]) -> None:
     store = MemoryStore(Data())
     await store.start()
     await store.commit([Put("/server/serving-authority", b"")])

@@ -121,7 +121,7 @@ async def test_its_own_namespace_gets_it_back(registries: Registries, source: So
     assert spec(registries, host)["claimRef"]["namespaceUID"] == uid
 
 
-async def test_a_host_that_an_earlier_version_marked_by_name_is_nobodys(registries: Registries, source: Source) -> None:
+async def test_a_host_that_is_marked_by_name_only_is_offered_to_no_namespace(registries: Registries, source: Source) -> None:
     source.create("tenant-a")
     host = await registries.add_host(offers=("tenant-a",))
     await registries.report(host, dirty(None))

@@ -250,7 +250,7 @@ def taken(spec: dict[str, Any], reason: str = "HostTaken", status: str = "False"
 
 
 @pytest.mark.parametrize("state", ["available", "provisioning", "provisioned"])
-def test_a_host_that_somebody_else_has_taken_is_shown_in_error(state: str) -> None:
+def test_a_view_whose_host_another_consumer_has_taken_shows_an_error(state: str) -> None:
     image = {"url": "http://images.example/thiefs"}
     host = claimed(host_with(state, image), {"name": "node-0"})
     shown = project(host, taken({"image": {"url": "u"}}), "tenant-a", "node-0")["status"]

@@ -60,7 +60,7 @@ def charged(registries: Registries, host: str) -> Any:
     return registries.hosts.get("", host).object()["spec"].get("chargedTo")
 
 
-async def test_it_begins_in_the_commit_that_clears_the_claim_and_counts_once(registries: Registries) -> None:
+async def test_a_charge_begins_in_the_commit_that_clears_the_claim_and_counts_once(registries: Registries) -> None:
     host = await released(registries)
     assert charged(registries, host)["namespace"] == "tenant-a"
     assert registries.hosts.claims.hosts_without_workload("tenant-a") == [], "its Workload is still what counts"
@@ -91,7 +91,7 @@ async def test_whose_workload_is_gone_counts_for_its_namespace_although_it_is_cl
     assert [found.name for found in registries.hosts.claims.hosts_without_workload("tenant-a")] == [host]
 
 
-async def test_nobody_makes_one_up(registries: Registries) -> None:
+async def test_clients_cannot_write_a_charge(registries: Registries) -> None:
     host = await registries.add_host()
     await registries.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "chargedTo": CHARGE}})
     assert charged(registries, host) is None

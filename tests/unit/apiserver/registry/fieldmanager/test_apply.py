@@ -79,7 +79,7 @@ def test_what_others_own_stays() -> None:
     }
 
 
-def test_what_nobody_owns_stays_even_below_an_item_that_goes() -> None:
+def test_fields_without_a_manager_stay_even_below_an_item_that_is_removed() -> None:
     live = applied(None, thing({"ports": [{"port": 1, "name": "a"}, {"port": 2}]}))
     live["spec"]["ports"][0]["protocol"] = "TCP"
     found = applied(live, thing({"ports": [{"port": 2}]}))

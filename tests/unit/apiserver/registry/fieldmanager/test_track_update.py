@@ -65,17 +65,17 @@ def test_a_creator_owns_what_differs_from_nothing(new: Object) -> None:
     assert [FieldSet(found["fieldsV1"]) for found in track(None, new)] == ([owned] if owned else [])
 
 
-def test_nobody_is_called_unknown() -> None:
+def test_a_manager_without_a_name_is_called_unknown() -> None:
     (found,) = track(None, thing({"image": "a"}), "")
     assert found["manager"] == "unknown"
 
 
-def test_who_changes_a_field_takes_it() -> None:
+def test_a_manager_that_changes_a_field_owns_it() -> None:
     live = stored({"image": "a", "replicas": 1}, entry("ben", fields(image={}, replicas={})))
     assert track(live, changed(live, image="b")) == [entry("ben", fields(replicas={})), entry("anna", fields(image={}), time=NOW)]
 
 
-def test_who_loses_everything_is_dropped_and_removed_fields_belong_to_nobody() -> None:
+def test_a_manager_without_fields_is_dropped_and_removed_fields_have_none() -> None:
     live = stored({"image": "a", "replicas": 1}, entry("ben", fields(image={})), entry("cleo", fields(replicas={})))
     assert track(live, changed(live, image=None)) == [entry("cleo", fields(replicas={}))]
 
@@ -140,7 +140,7 @@ class TestWhatClientsSend:
     def test_one_empty_entry_at_creation_is_as_none(self) -> None:
         assert track(None, thing({"image": "a"}, managedFields=[{}])) == track(None, thing({"image": "a"}))
 
-    def test_they_may_be_edited(self) -> None:
+    def test_managed_fields_may_be_edited(self) -> None:
         assert self.sent([entry("cleo", fields(image={}))]) == [entry("cleo", fields(image={}))]
 
     def test_edited_ones_are_put_in_order(self) -> None:
@@ -220,14 +220,14 @@ def _selector(found: Object) -> set[str]:
     return set(found["fieldsV1"]["f:spec"].get("f:selector", {}))
 
 
-def test_where_items_cannot_be_told_apart_nobody_owns_anything() -> None:
+def test_items_without_distinct_keys_have_no_manager() -> None:
     live = stored({"image": "a"}, entry("ben", fields(image={})))
     assert track(live, changed(live, tags=["a", None])) == []
     assert track(live, changed(live, ports=[{"name": "x"}, {}])) != [], "the protocol's default tells them apart"
     assert track(live, {**live, "status": {"conditions": [{}]}}) == []
 
 
-def test_what_is_nested_too_deeply_is_owned_by_nobody() -> None:
+def test_fields_that_are_nested_too_deeply_have_no_manager() -> None:
     deep: Object = {}
     for _ in range(100_000):
         deep = {"a": deep}

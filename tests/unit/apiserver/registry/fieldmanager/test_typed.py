@@ -235,7 +235,7 @@ def test_duplicates_may_be_allowed() -> None:
     validate(THING, {"spec": {"tags": ["a", "a"]}}, duplicates=True)
 
 
-def test_items_without_keys_cannot_be_told_apart() -> None:
+def test_items_without_keys_cannot_be_compared() -> None:
     with pytest.raises(SchemaMismatch, match="set type"):
         compare(THING, {"status": {"conditions": [{}]}}, {"status": {"conditions": [{"type": "a"}]}})
 

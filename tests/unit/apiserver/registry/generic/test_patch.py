@@ -186,7 +186,7 @@ def test_pointers_are_bounded() -> None:
         operations_of([{"op": "move", "from": "/a" * 4000, "path": "/a" * 4001}] * 2)
 
 
-def test_what_is_missing_is_said_without_the_document() -> None:
+def test_a_missing_path_is_reported_without_quoting_the_document() -> None:
     document = {"a": {str(number): "x" * 100 for number in range(1000)}}
     with pytest.raises(ApiError) as refused:
         json_patch(document, operations_of([{"op": "replace", "path": "/a/b/c", "value": 1}]))

@@ -77,6 +77,6 @@ class Either(Model):
 
 
 @pytest.mark.parametrize(("model", "why"), [(Loop, "contains itself"), (Either, "no alternatives")])
-def test_what_cannot_be_said_is_an_error(model: type[Model], why: str) -> None:
+def test_constraints_without_a_schema_keyword_are_an_error(model: type[Model], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         model_schema(model)

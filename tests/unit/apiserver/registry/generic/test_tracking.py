@@ -65,7 +65,7 @@ class Choosing:
         return {**new, "spec": {**new["spec"], "failureDomain": "chosen"}}
 
 
-async def test_what_admission_changes_is_nobodys_and_it_learns_what_is_whose(registries: Registries) -> None:
+async def test_fields_that_admission_changes_have_no_manager_and_webhooks_see_the_managers(registries: Registries) -> None:
     registries.workloads.admission = admission = Choosing()
     made = await registries.workloads.create(by("creator"), "ns", workload(online=True))
     assert made.object()["spec"]["failureDomain"] == "chosen"

@@ -257,7 +257,7 @@ async def test_an_unused_mark_is_removed(tmp_path: Path) -> None:
         await eventually(hidden)
 
 
-async def test_what_keeps_a_host_from_being_adopted_is_said_first(tmp_path: Path) -> None:
+async def test_obstacles_to_an_adoption_are_reported_first(tmp_path: Path) -> None:
     async with clusters(tmp_path) as (hardware, cluster):
         hardware.bmo.hold = True
         runs(hardware, "bad")

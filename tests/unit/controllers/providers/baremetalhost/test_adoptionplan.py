@@ -83,7 +83,7 @@ def test_a_consumer_moves_to_the_namespace_of_its_name_once_it_is_paused() -> No
     assert "namespace of that name" in (obstacle(paused, HOST, elsewhere, CLASS) or "")
 
 
-def test_names_that_are_taken_are_said() -> None:
+def test_name_conflicts_are_reported() -> None:
     described = workload_of(running(), GIVEN, CLASS, secrets=False)
     another = {"status": {"provisioning": {"ID": "y"}}}
     assert "another machine" in (name_conflict(described, None, another, HOST, MOVED) or "")

@@ -76,7 +76,7 @@ def test_a_condition_about_an_earlier_spec_says_so(observed: int | None, behind:
     assert shown(condition("Ready", "True", "Provisioned", **more))["Ready"].get("observedGeneration") == (0 if behind else None)
 
 
-def test_an_error_is_told_by_the_sentence_that_stands_for_it() -> None:
+def test_an_error_is_replaced_by_its_message_for_tenants() -> None:
     found = shown(condition("Ready", "False", "Error"), condition("Provisioned", "False", "NotProvisioned"), error="it is broken")
     assert {item["message"] for item in found.values()} == {"it is broken"}
     found = shown(condition("Ready", "False", "Error"), condition("Provisioned", "True", "Provisioned"), error="it is broken")

@@ -24,7 +24,7 @@ def metadata(made: ApplyRequest) -> Any:
     return orjson.loads(copies(made)["metaData"]["metaData"])
 
 
-def test_metadata_says_who_the_host_is_to_its_tenant() -> None:
+def test_metadata_names_the_host_as_its_tenant_knows_it() -> None:
     assert metadata(request()) == {
         "uuid": "view-uid",
         "metal3-name": "node-1",

@@ -141,7 +141,7 @@ def test_broken_bookkeeping_does_not_matter() -> None:
     assert claimed_patch(current, want)["metadata"]["annotations"]["reboot.metal3.io"] == ""
 
 
-def test_ours_is_told_by_the_uid_too() -> None:
+def test_a_claim_is_recognized_by_the_workloads_uid_too() -> None:
     claimed = merge_patch(host(), claimed_patch(host(), desired(made(), {}, {}, cleaning="metadata")))
     assert is_claimed_by(claimed, made())
     other = made()
@@ -206,7 +206,7 @@ def test_which_images_need_a_checksum(image: dict[str, Any] | None, missing: boo
         ({"consumerRef": {"kind": "Metal3Machine", "name": "other"}}, "uid-1", False),
     ],
 )
-def test_a_host_that_nobody_has_is_taken_up_again_only_with_what_we_put_on_it(spec: dict[str, Any], label: str, ours: bool) -> None:
+def test_a_host_without_a_consumer_is_resumed_only_with_our_own_fields_on_it(spec: dict[str, Any], label: str, ours: bool) -> None:
     found = host(**spec)
     found["metadata"]["labels"] = {names.WORKLOAD_UID: label}
     assert has_stale_label_of(found, made()) is ours

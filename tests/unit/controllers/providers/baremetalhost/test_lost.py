@@ -66,7 +66,7 @@ def test_the_record_brings_the_workload_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "no JSON", "[]", '{"spec": 1}'])
-def test_without_a_record_the_host_itself_tells_what_runs(value: str) -> None:
+def test_without_a_record_the_hosts_spec_shows_what_runs(value: str) -> None:
     bmh = lost(**({names.RECORD: value} if value else {}))
     assert read_record(bmh).spec == {"image": IMAGE, "online": True}
     Workload.decode(plan.successor(bmh, "metal"))

@@ -76,7 +76,7 @@ class TestBareMetalHostProvider(ProviderTests):
     """Run the tests of all providers against a hardware cluster in memory."""
 
 
-async def test_it_is_found_by_its_name() -> None:
+async def test_the_provider_is_found_by_its_name() -> None:
     assert find_provider("metal3.io/baremetalhost") is BareMetalHostProvider
     assert "metal3.io/baremetalhost" in provisioners()
     with pytest.raises(BadClass, match=r"metal3\.io/baremetalhost"):
@@ -149,7 +149,7 @@ async def test_without_a_checksum_it_is_held_and_said(source: HardwareCluster, a
         assert "image" not in api.get(BMH, "h1", "metal3")["spec"]
 
 
-async def test_what_admission_refuses_is_said_and_nothing_changes(source: HardwareCluster, api: FakeApi) -> None:
+async def test_a_write_that_admission_refuses_is_reported_and_nothing_changes(source: HardwareCluster, api: FakeApi) -> None:
     denied = Failure(403, "Forbidden", 'admission webhook "baremetalhost.metal3.io" denied the request: canary')
     async with running(source) as (provider, _):
         [host] = list(provider.hosts())

@@ -200,7 +200,7 @@ def test_an_available_host() -> None:
     assert not is_empty(host(provisioning={"state": "available", "image": {"url": "x"}}))
 
 
-def test_dirty_hosts_are_told_apart_by_management_cluster() -> None:
+def test_dirty_marks_of_other_management_clusters_are_ignored() -> None:
     made = host()
     made["metadata"]["annotations"] = {"workload.metal3.io/dirty-for": "east/team-a"}
     assert dirty_for(made, EAST) == "team-a"
@@ -226,7 +226,7 @@ def test_hosts_of_another_management_clusters_workloads_are_none_of_our_orphans(
 
 
 @pytest.mark.parametrize("word", ["paused", "detached"])
-def test_tenants_are_told_whom_to_ask_when_the_owner_holds_a_host(word: str) -> None:
+def test_stalled_names_the_owner_if_the_owner_holds_the_host(word: str) -> None:
     made = host()
     assert stalled(made) == ""
     made["metadata"]["annotations"] = {f"baremetalhost.metal3.io/{word}": "secret reason"}

@@ -34,7 +34,7 @@ class TestRelayProvider(ProviderTests):
     """Run the tests of all providers against another metal3-workloads in memory."""
 
 
-async def test_it_is_found_by_its_name() -> None:
+async def test_the_provider_is_found_by_its_name() -> None:
     assert find_provider("metal3.io/relay") is RelayProvider
 
 
@@ -93,7 +93,7 @@ async def test_a_consumer_that_moved_here_continues_with_its_host(source: Upstre
         assert host.held is None
 
 
-async def test_nobody_elses_claim_is_taken_over(source: Upstream) -> None:
+async def test_the_claim_of_another_consumer_is_not_taken_over(source: Upstream) -> None:
     source.take_host("h1", "other")
     async with running(source) as (provider, _):
         before = source.get()

@@ -18,7 +18,7 @@ URL = "http://images.example/os"
 MOST = 16 * 1024
 
 
-def test_images_are_told_by_the_class_or_by_id() -> None:
+def test_images_are_found_in_the_class_or_by_id() -> None:
     known = parameters(images=[{"url": URL, "id": "ami-1"}], tenantImages=True)
     assert image_id({"image": {"url": URL}}, known, "ami://") == "ami-1"
     assert image_id({"image": {"url": "ami://ami-2"}}, known, "ami://") == "ami-2"

@@ -101,7 +101,7 @@ async def test_projects_with_many_servers_are_read_in_pages(nova: NovaCloud) -> 
         assert len(nova.instances()) == 10
 
 
-async def test_flavors_are_told_by_name_or_id(nova: NovaCloud) -> None:
+async def test_flavors_are_found_by_name_or_id(nova: NovaCloud) -> None:
     nova.set(flavors=[nova.flavor(instanceType="7d2b5c0e-0000-4000-8000-000000000002")], securityGroups=["default"], networks=["n"])
     nova.nova.networks = {"n", "m"}
     async with running(nova) as (provider, _):

@@ -162,7 +162,7 @@ moments = st.lists(st.tuples(desired_states, turns, st.booleans()), min_size=1, 
 
 @settings(max_examples=150, deadline=None)
 @given(moments)
-def test_it_becomes_what_is_desired_last(history: list[tuple[DesiredState, list[bool], bool]]) -> None:
+def test_a_machine_converges_to_the_last_desired_state(history: list[tuple[DesiredState, list[bool], bool]]) -> None:
     cluster = Cluster()
     for wanted, whose, rests in history:
         for providers in whose:

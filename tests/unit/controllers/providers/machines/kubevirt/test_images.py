@@ -50,7 +50,7 @@ def test_a_checksum_is_handed_to_the_importer(image: dict[str, Any], checksum: s
         ({"checksum": "not hexadecimal, but so long", "checksumType": "auto"}, "type auto"),
     ],
 )
-def test_what_cannot_be_verified_is_said_or_refused(image: dict[str, Any], word: str) -> None:
+def test_an_image_that_cannot_be_verified_is_reported_or_refused(image: dict[str, Any], word: str) -> None:
     found = disk("https://images/os", **image)
     assert word in found.unverified
     assert "checksum" not in (found.source or {})["http"]

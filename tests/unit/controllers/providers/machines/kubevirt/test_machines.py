@@ -272,7 +272,7 @@ async def test_two_classes_share_a_namespace_and_no_machine(source: KubeVirt) ->
         assert (await first.apply(wanted)).bound.status is True
 
 
-async def test_how_to_free_it_by_hand_is_said_in_its_own_terms(source: KubeVirt) -> None:
+async def test_the_advice_how_to_free_a_host_names_its_virtual_machine(source: KubeVirt) -> None:
     async with booted(source) as (provider, _):
         assert host(provider).to_free == f"delete the VirtualMachine {source.vm()['metadata']['name']}"
 
