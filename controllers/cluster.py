@@ -144,9 +144,9 @@ def claimed_host(cluster: Cluster, workload: Object) -> Object | None:
         for host in cluster.hosts.store.by_index("claim", key_of(workload))
         if host["spec"]["claimRef"]["uid"] == workload["metadata"]["uid"]
     ]
-    told = host_of(workload)
-    if told:
-        claimed = [host for host in claimed if uid_of_view(host["spec"]["source"], namespace_of(workload)) == told["uid"]]
+    recorded = host_of(workload)
+    if recorded:
+        claimed = [host for host in claimed if uid_of_view(host["spec"]["source"], namespace_of(workload)) == recorded["uid"]]
     return claimed[0] if claimed else None
 
 

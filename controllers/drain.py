@@ -127,13 +127,13 @@ def progress(host: Object, workload: Object | None) -> Row:
 
 def _claimed(host: Object, claim: Object, workload: Object | None) -> tuple[str, str, str]:
     """Return the state of a claimed host, the reason for it, and what would free the host."""
-    told = (host.get("status") or {}).get("message") or ""
+    message = (host.get("status") or {}).get("message") or ""
     if workload is None:
         abandoned = find_condition((host.get("status") or {}).get("conditions"), ABANDONED) or {}
-        return HELD, told or "the claim's Workload does not exist any more", str(abandoned.get("message") or _LEFT)
+        return HELD, message or "the claim's Workload does not exist any more", str(abandoned.get("message") or _LEFT)
     since = f" since {bound}" if (bound := _bound_at(host)) else ""
     if deleting(workload):
-        return RELEASING, told or "the Workload is being deleted", "it ends by itself"
+        return RELEASING, message or "the Workload is being deleted", "it ends by itself"
     keeps = ", which leaves what runs there" if workload["spec"].get("reclaimPolicy") == "Retain" else ", which wipes it"
     return HELD, f"it runs for {key_of(workload)}{since}", f"{_who(workload)}{keeps}"
 

@@ -46,10 +46,10 @@ def capacity(classes: Iterable[Object], hosts: list[Object]) -> list[Row]:
 
 def _connection(class_: Object | None) -> Row:
     """Return the state of the class's source, with a message if it does not answer."""
-    told = find_condition(((class_ or {}).get("status") or {}).get("conditions"), "Connected")
-    if told is None or told["status"] == "True":
-        return {"source": "Connected" if told is not None else "", "message": ""}
-    return {"source": told["reason"], "message": told["message"]}
+    condition = find_condition(((class_ or {}).get("status") or {}).get("conditions"), "Connected")
+    if condition is None or condition["status"] == "True":
+        return {"source": "Connected" if condition is not None else "", "message": ""}
+    return {"source": condition["reason"], "message": condition["message"]}
 
 
 def _capacity(name: str, hosts: list[Object]) -> Row:
@@ -97,11 +97,11 @@ def troubled(workloads: Iterable[Object], sets: Iterable[Object] = ()) -> list[R
 
 
 def _trouble_of_set(set_: Object) -> Row | None:
-    told = find_condition((set_.get("status") or {}).get("conditions"), "Ready") or {}
-    if state_of_set(set_) not in ("quota", "refused", "stalled") or told.get("reason") in _QUIET or deleting(set_):
+    condition = find_condition((set_.get("status") or {}).get("conditions"), "Ready") or {}
+    if state_of_set(set_) not in ("quota", "refused", "stalled") or condition.get("reason") in _QUIET or deleting(set_):
         return None
     found = {"workload": f"{namespace_of(set_)}/{SET}{name_of(set_)}", "class": _template_class(set_), "phase": state_of_set(set_)}
-    return {**found, "reason": told.get("reason", ""), "message": told.get("message", "")}
+    return {**found, "reason": condition.get("reason", ""), "message": condition.get("message", "")}
 
 
 def _template_class(set_: Object) -> str:
@@ -110,14 +110,14 @@ def _template_class(set_: Object) -> str:
 
 def _trouble(workload: Object) -> Row | None:
     status = workload.get("status") or {}
-    told = find_condition(status.get("conditions"), "Ready") or _UNTOLD
-    if told["status"] != "False" or told["reason"] in _ORDINARY:
+    condition = find_condition(status.get("conditions"), "Ready") or _UNREPORTED
+    if condition["status"] != "False" or condition["reason"] in _ORDINARY:
         return None
     found = {"workload": key_of(workload), "class": workload["spec"].get("className") or "", "phase": status.get("phase") or "Pending"}
-    return {**found, "reason": told["reason"], "message": told["message"]}
+    return {**found, "reason": condition["reason"], "message": condition["message"]}
 
 
-_UNTOLD = {"status": "False", "reason": "NotReported", "message": "nothing is reported yet: the controllers may be away"}
+_UNREPORTED = {"status": "False", "reason": "NotReported", "message": "nothing is reported yet: the controllers may be away"}
 SET = "workloadset/"
 """The prefix of a set's name in places where a Workload's name is possible."""
 _QUIET = ("MemberNotReady", "Updating", LEASE_ENDED)
@@ -131,9 +131,9 @@ def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
     what keeps each host of its class from it."""
     status = workload.get("status") or {}
     conditions = status.get("conditions")
-    told = find_condition(conditions, "Stalled") or find_condition(conditions, "Ready") or {}
+    condition = find_condition(conditions, "Stalled") or find_condition(conditions, "Ready") or {}
     found = {"workload": key_of(workload), "phase": status.get("phase") or "Pending", "class": workload["spec"].get("className") or ""}
-    found |= {"reason": told.get("reason", ""), "message": told.get("message", _UNTOLD["message"]) + _lease(status)}
+    found |= {"reason": condition.get("reason", ""), "message": condition.get("message", _UNREPORTED["message"]) + _lease(status)}
     wanted = (workload["spec"].get("hostRef") or {}).get("name")
     of_class = [host for host in hosts if host["spec"]["className"] == found["class"]]
     if "host" in status:
@@ -158,7 +158,7 @@ def gang_row(workload: Object, others: Iterable[Object]) -> Row | None:
 def why_set(set_: Object, workloads: Iterable[Object]) -> Row:
     """Return the reason for the set's state, and its members: those that are not ready first."""
     conditions = (set_.get("status") or {}).get("conditions")
-    told = find_condition(conditions, STALLED) or find_condition(conditions, "Ready") or {}
+    condition = find_condition(conditions, STALLED) or find_condition(conditions, "Ready") or {}
     found: Row = {
         "workloadset": key_of(set_),
         "state": state_of_set(set_),
@@ -166,7 +166,7 @@ def why_set(set_: Object, workloads: Iterable[Object]) -> Row:
         "replicas": set_["spec"]["replicas"],
     }
     found |= {"available": (set_.get("status") or {}).get("availableReplicas") or 0}
-    found |= {"reason": told.get("reason", ""), "message": told.get("message", _UNTOLD["message"])}
+    found |= {"reason": condition.get("reason", ""), "message": condition.get("message", _UNREPORTED["message"])}
     owned = [workload for workload in workloads if (controlling_set(workload) or {}).get("uid") == uid_of(set_)]
     return {**found, "members": [_member_row(member) for member in sorted(owned, key=partial(_by_need, set_))]}
 
@@ -178,12 +178,12 @@ def _by_need(set_: Object, member: Object) -> tuple[bool, int, str]:
 
 def _member_row(member: Object) -> Row:
     status = member.get("status") or {}
-    told = find_condition(status.get("conditions"), STALLED) or find_condition(status.get("conditions"), "Ready") or _UNTOLD
+    condition = find_condition(status.get("conditions"), STALLED) or find_condition(status.get("conditions"), "Ready") or _UNREPORTED
     found = {"workload": name_of(member), "phase": status.get("phase") or "Pending", "host": (status.get("host") or {}).get("name") or ""}
     return {
         **found,
-        "reason": told["reason"],
-        "message": "" if told["status"] == "True" and told.get("type") == "Ready" else told["message"],
+        "reason": condition["reason"],
+        "message": "" if condition["status"] == "True" and condition.get("type") == "Ready" else condition["message"],
     }
 
 

@@ -170,14 +170,14 @@ class Secrets:
 
     async def _keep_watching(self, key: str) -> None:
         backoff = Backoff(most=MOST_DELAY)
-        told = ""
+        reported = ""
         while True:
             try:
                 await self._watch(key, backoff)
             except (ApiException, BadConfig) as error:
-                if describe(error) != told:
-                    told = describe(error)
-                    log.warning("cannot follow the secret %s: %s", key, told)
+                if describe(error) != reported:
+                    reported = describe(error)
+                    log.warning("cannot follow the secret %s: %s", key, reported)
             finally:
                 self._live.discard(key)
             await asyncio.sleep(backoff.next())

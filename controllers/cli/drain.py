@@ -53,13 +53,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def tell(reporter: Reporter) -> Callable[[list[Row]], None]:
     """Return a function that shows each change of a host, and how many are drained."""
-    told: dict[str, str] = {}
+    printed: dict[str, str] = {}
 
     def report(rows: list[Row]) -> None:
         for row in rows:
             line = progress_line(row)
-            if told.get(row["host"]) != line:
-                told[row["host"]] = line
+            if printed.get(row["host"]) != line:
+                printed[row["host"]] = line
                 reporter.say(line)
         reporter.advance(sum(drained([row]) for row in rows), len(rows))
 

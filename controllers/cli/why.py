@@ -114,8 +114,8 @@ def _of_group(found: Row, on: Screen) -> list[str]:
 
 def _shown_set(found: Row, on: Screen) -> str:
     reason = f" ({found['reason']})" if found["reason"] else ""
-    told = f"WorkloadSet {found['workloadset']} is {found['state']}{reason}, of class {found['class'] or '(the default)'}; "
-    title = f"{told}{found['available']} of {found['replicas']} members are available:"
+    head = f"WorkloadSet {found['workloadset']} is {found['state']}{reason}, of class {found['class'] or '(the default)'}; "
+    title = f"{head}{found['available']} of {found['replicas']} members are available:"
     lines = [*folded(title, on), *(f"  {line}" for line in folded(found["message"], replace(on, width=on.width - 2)))]
     return "\n".join([*lines, *_rows(found["members"], _MEMBERS, on, LINES - len(lines))])
 

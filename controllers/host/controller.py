@@ -204,8 +204,8 @@ class HostController:
 
     async def _end_abandoned(self, host: Object, status: Object, terms: Terms, provider: Provider, reported: ProviderHost) -> Result | None:
         """Report a claim whose Workload is gone to the owner, and end it when its class says so."""
-        told = find_condition((host.get("status") or {}).get("conditions"), ABANDONED)
-        if told is None or told["reason"] != terms.reason:
+        current = find_condition((host.get("status") or {}).get("conditions"), ABANDONED)
+        if current is None or current["reason"] != terms.reason:
             self._cluster.events.event(typed(kinds.HOSTS, host), "Warning", ABANDONED, status["message"])
         wait = wait_of(status, terms, self._abandoned_since.seconds(host, terms))
         if wait is None:

@@ -35,8 +35,8 @@ def host_events(old: Object, new: Object) -> Iterator[HostEvent]:
     if after and changed:
         yield HostEvent("Normal", "Bound", f"{name} is bound to {_holder(after)}")
     if (cordoned := bool(new["spec"].get("unschedulable"))) != bool(old["spec"].get("unschedulable")):
-        told = f"no Workload gets {name} any more" if cordoned else f"Workloads can get {name} again"
-        yield HostEvent("Normal", "Cordoned" if cordoned else "Uncordoned", told)
+        text = f"no Workload gets {name} any more" if cordoned else f"Workloads can get {name} again"
+        yield HostEvent("Normal", "Cordoned" if cordoned else "Uncordoned", text)
     if after or before:
         yield from _progress(old, new, name, _holder(after or before or {}))
     yield from _states(old, new, name)

@@ -202,8 +202,8 @@ def _failed(workload: Object, seen: Object) -> Outcome:
 
 
 def _with_details(sentence: str, *details: str) -> str:
-    told = ": ".join(detail for detail in details if detail)
-    return f"{sentence} ({told})" if told else sentence
+    text = ": ".join(detail for detail in details if detail)
+    return f"{sentence} ({text})" if text else sentence
 
 
 def _again(seen: Object) -> str:

@@ -54,10 +54,10 @@ def state_of_set(set_: Object) -> str:
         return "ready"
     if is_true(conditions, STALLED):
         return "stalled"
-    told = find_condition(conditions, "Ready") or {}
-    if told.get("reason") == REFUSED:
-        return "quota" if is_of_quota(told["message"]) else "refused"
-    return "paused" if told.get("reason") == "Paused" else "progressing"
+    ready = find_condition(conditions, "Ready") or {}
+    if ready.get("reason") == REFUSED:
+        return "quota" if is_of_quota(ready["message"]) else "refused"
+    return "paused" if ready.get("reason") == "Paused" else "progressing"
 
 
 def _conditions(set_: Object, finding: Finding | None, available: int, now: str) -> list[Object]:

@@ -65,10 +65,10 @@ class Fairness:
         lines = [
             f"{name}: p50 {percentile(times, 50):.1f} ms, p99 {percentile(times, 99):.1f} ms ({len(times)} GETs)" for name, times in kinds
         ]
-        told = ", ".join(f"{count} × {status}" for status, count in sorted(self.answers.items()))
+        reported = ", ".join(f"{count} × {status}" for status, count in sorted(self.answers.items()))
         lines.append(f"ratio: p50 {self.ratio(50):.1f}, p99 {self.ratio(99):.1f} (goal < {GOAL:g})")
         lines.append(f"ratio of CPU: p50 {self.cpu_ratio(50):.1f}, p90 {self.cpu_ratio(90):.1f}, p99 {self.cpu_ratio(99):.1f}")
-        return "\n".join([*lines, f"greedy: {told}"])
+        return "\n".join([*lines, f"greedy: {reported}"])
 
 
 def percentile(times: Sequence[float], percent: int) -> float:

@@ -198,8 +198,8 @@ def test_argo_cd_syncs_by_client_side_apply_and_moves_to_server_side_apply(tenan
     assert argo.run("diff", shop(updatePolicy="Recreate")[1], live(tenants)) != [{}]
 
     for _ in range(2):
-        told = tenants.try_kubectl("a", "apply", *ARGO, "--filename=-", stdin=shop())
-        assert (told.returncode, told.stderr) == (0, "")
+        reported = tenants.try_kubectl("a", "apply", *ARGO, "--filename=-", stdin=shop())
+        assert (reported.returncode, reported.stderr) == (0, "")
     assert live(tenants)["spec"] == first["spec"]
     before = written(tenants)
     tenants.kubectl("a", "apply", *ARGO, "--filename=-", stdin=shop())

@@ -242,8 +242,8 @@ async def change_image_only(stack: Stack) -> None:
 
 def runs_as_before(stack: Stack) -> bool:
     shown = stack.real(claimed(stack))["status"]["provisioning"]
-    told = condition(stack, "web", "Ready")
-    return shown["image"]["url"] == objects.IMAGE and phase(stack, "web") == "Running" and told["reason"] == "UpdateRefused"
+    reported = condition(stack, "web", "Ready")
+    return shown["image"]["url"] == objects.IMAGE and phase(stack, "web") == "Running" and reported["reason"] == "UpdateRefused"
 
 
 def runs_other(stack: Stack) -> bool:
@@ -301,8 +301,8 @@ async def delete_real(stack: Stack) -> None:
 
 
 def lost(stack: Stack) -> bool:
-    told = condition(stack, "web", "Ready")
-    return phase(stack, "web") == "Lost" and told["reason"] == "HostGone" and "delete this Workload" in told["message"]
+    reported = condition(stack, "web", "Ready")
+    return phase(stack, "web") == "Lost" and reported["reason"] == "HostGone" and "delete this Workload" in reported["message"]
 
 
 async def delete_real_and_web(stack: Stack) -> None:
@@ -443,8 +443,8 @@ def view_runs_unhealthy(stack: Stack) -> bool:
 def runs_unhealthy(stack: Stack) -> bool:
     """Return whether it runs, and its tenant reads on both objects that the hardware has a problem."""
     name = claimed(stack)
-    told = condition(stack, "web", "Healthy")["status"] == "False"
-    return phase(stack, "web") == "Running" and told and conditions_agree(stack, name, healthy="False")
+    reported = condition(stack, "web", "Healthy")["status"] == "False"
+    return phase(stack, "web") == "Running" and reported and conditions_agree(stack, name, healthy="False")
 
 
 def runs_healthy(stack: Stack) -> bool:

@@ -178,8 +178,10 @@ def test_the_owner_changes_the_real_host_at_any_moment_of_its_claim(what: str) -
                 await _gone(stack)
                 return
             if phase(stack, "web") != "Running":
-                told, bound = (find_condition(stack.management.get("Workload", "web", "tenant-a"), type_) for type_ in ("Ready", "Bound"))
-                assert what in told["message"].lower() or (bound["status"], bound["reason"]) == ("False", told["reason"]), told
+                reported, bound = (
+                    find_condition(stack.management.get("Workload", "web", "tenant-a"), type_) for type_ in ("Ready", "Bound")
+                )
+                assert what in reported["message"].lower() or (bound["status"], bound["reason"]) == ("False", reported["reason"]), reported
             await _insist(stack, UNDO)
             await stack.until(lambda: phase(stack, "web") == "Running")
             await stack.settled()

@@ -74,14 +74,14 @@ async def record(store: Store, seed: int, *, clients: int = 6, steps: int = 40) 
     clock, calls = itertools.count(), list[Call]()
     before = State((), await store.current_revision())
 
-    async def told(client: _Client) -> None:
+    async def reported(client: _Client) -> None:
         start = next(clock)
         outcome = await client.step()
         calls.append(Call(start, next(clock), outcome))
 
     async def run(client: _Client) -> None:
         for _ in range(steps):
-            await told(client)
+            await reported(client)
 
     everybody = [_Client(store, number, seed) for number in range(clients)]
     await asyncio.gather(*(run(client) for client in everybody))

@@ -39,8 +39,8 @@ class Members:
     async def isolate(self, server: EtcdServer) -> None:
         """Let nothing pass between this member and the others from now on."""
         if not self._ids:
-            told = await asyncio.to_thread(_ask, server, "cluster/member/list")
-            self._ids = {member["name"]: f"{int(member['ID']):x}" for member in told["members"]}
+            reported = await asyncio.to_thread(_ask, server, "cluster/member/list")
+            self._ids = {member["name"]: f"{int(member['ID']):x}" for member in reported["members"]}
         self._alone = server.name
         self._together.clear()
 

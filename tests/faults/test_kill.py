@@ -124,7 +124,7 @@ def check_history(editors: list[Editor], history: list[Event], items: list[dict[
     """Check that the history has all writes of each editor, once and in order, and that replaying
     it gives the stored objects."""
     assert all(before.revision < after.revision for before, after in itertools.pairwise(history)), "out of order, or twice"
-    told: dict[str, list[int | None]] = {editor.name: [] for editor in editors}
+    reported: dict[str, list[int | None]] = {editor.name: [] for editor in editors}
     state: dict[str, int] = {}
     for event in history:
         name = event.key.removeprefix(WORKLOAD_KEYS)
@@ -133,9 +133,9 @@ def check_history(editors: list[Editor], history: list[Event], items: list[dict[
             del state[name]
         else:
             state[name] = event.revision
-        if name in told:
-            told[name].append(None if event.type == "delete" else note_of(json.loads(event.value)))
-    assert told == {editor.name: editor.happened for editor in editors}
+        if name in reported:
+            reported[name].append(None if event.type == "delete" else note_of(json.loads(event.value)))
+    assert reported == {editor.name: editor.happened for editor in editors}
     assert state == {item["metadata"]["name"]: revision_of(item) for item in items}
 
 

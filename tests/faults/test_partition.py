@@ -63,7 +63,7 @@ async def test_a_minority_answers_with_errors_and_recovers_by_itself(
         notes = [event.value for event in history if event.key == f"{WORKLOAD_KEYS}{writer.name}"]
         assert [f'"checksum":"{noted(n)}"'.encode() in value for n, value in enumerate(notes, 1)] == [True] * writer.wrote
     assert len(set(acknowledged)) == len(acknowledged) == sum(writer.wrote for writer in writers)
-    told = sum(check_watch(watcher.segments, history) for watcher in watchers)
+    reported = sum(check_watch(watcher.segments, history) for watcher in watchers)
     assert [len(watcher.segments) for watcher in watchers] == [1] * len(watchers), "one had to list again"
     what = f"one of three members of etcd cut off from the others, leader and follower in turn, {WRITERS} writers"
     for name, value in {
@@ -71,7 +71,7 @@ async def test_a_minority_answers_with_errors_and_recovers_by_itself(
         "requests that the minority's server refused, of as many": refused,
         "seconds until it answered again afterwards, at most": f"{max(away):.1f}",
         "writes acknowledged, each there once": len(acknowledged),
-        "events told to a client of each server that watched through all of it, and never listed again": told,
+        "events told to a client of each server that watched through all of it, and never listed again": reported,
     }.items():
         figure(what, name, value)
 

@@ -79,13 +79,13 @@ async def test_kill_9_of_replicas_under_watches(
         assert [f'"checksum":"{noted(n)}"'.encode() in value for n, value in enumerate(notes, 1)] == [True] * writer.wrote
     assert len(set(acknowledged)) == len(acknowledged) == sum(writer.wrote for writer in writers)
     assert [len(watcher.segments) for watcher in watchers] == [1] * WATCHERS, "one had to list again"
-    told = sum(check_watch(watcher.segments, history) for watcher in watchers)
+    reported = sum(check_watch(watcher.segments, history) for watcher in watchers)
     what = f"kill -9 of one of {COUNT} replicas over etcd, {WRITERS} writers"
     for name, value in {
         "kills": kills,
         "writes acknowledged, each there once": len(acknowledged),
         "times a writer went to another replica": sum(writer.moved for writer in writers),
-        f"events told to {WATCHERS} clients that watched through all of it, and never listed again": told,
+        f"events told to {WATCHERS} clients that watched through all of it, and never listed again": reported,
     }.items():
         figure(what, name, value)
 

@@ -78,8 +78,8 @@ def check_watch(segments: list[Segment], history: list[Event]) -> int:
 
     Returns the number of those events."""
     for segment in segments:
-        told = [(kind, obj["metadata"]["name"], revision_of(obj)) for kind, obj in segment.events]
-        upto = told[-1][2] if told else segment.after
+        reported = [(kind, obj["metadata"]["name"], revision_of(obj)) for kind, obj in segment.events]
+        upto = reported[-1][2] if reported else segment.after
         wanted = [
             (
                 "DELETED" if event.type == "delete" else "MODIFIED" if event.previous else "ADDED",
@@ -89,5 +89,5 @@ def check_watch(segments: list[Segment], history: list[Event]) -> int:
             for event in history
             if segment.after < event.revision <= upto
         ]
-        assert told == wanted
+        assert reported == wanted
     return sum(len(segment.events) for segment in segments)

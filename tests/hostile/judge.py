@@ -54,7 +54,7 @@ def _send(served: Served, client: Client, request: Request) -> tuple[Answer, Cos
 
 def _check(answer: Answer, size: int) -> None:
     assert answer.status != 0, f"size {size}: the connection was closed without an answer"
-    assert answer.status < 500 or (answer.status in DOCUMENTED and answer.told), f"size {size}: {answer.status} {answer.body[:300]!r}"
+    assert answer.status < 500 or (answer.status in DOCUMENTED and answer.reported), f"size {size}: {answer.status} {answer.body[:300]!r}"
 
 
 def _wrong(costs: Sequence[Cost], slow: float) -> str:

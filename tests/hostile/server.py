@@ -92,7 +92,7 @@ class Answer:
     body: bytes = b""
 
     @property
-    def told(self) -> bool:
+    def reported(self) -> bool:
         """Return whether the answer is a Status, as the API's documented failures are."""
         return self.status < 400 or self.body.startswith(b'{"kind":"Status"') or b'"Status"' in self.body[:200]
 

@@ -139,11 +139,11 @@ def test_errors_show_tenants_nothing_of_the_owners_either(unattended: Running) -
         arguments = ("bmh", real["metadata"]["name"], "-n", "metal3", "--subresource=status", "--type=merge", "-p", patch)
         unattended.kubectl(OWNER, "patch", *arguments)
 
-    def told() -> bool:
+    def reported() -> bool:
         (mine,) = [view for view in unattended.items("a", "baremetalhosts.metal3.io") if view["spec"].get("consumerRef")]
         return bool(mine["status"].get("errorType") and mine["status"]["errorMessage"])
 
-    eventually(told, seconds=90)
+    eventually(reported, seconds=90)
     search(unattended)
 
 

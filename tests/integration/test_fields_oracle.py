@@ -211,19 +211,19 @@ async def step(oracle: Oracle, write: Write, live: Object | None, name: str) -> 
     before = now()
     code, answer = await write.send(oracle, name)
     after = now()
-    told = f"{write}\nlive: {json.dumps(live)}\nkube-apiserver: {code} {json.dumps(answer)}"
+    reported = f"{write}\nlive: {json.dumps(live)}\nkube-apiserver: {code} {json.dumps(answer)}"
     mine, refused = _ours(write, live, dict.fromkeys((before, after)))
     if refused is not None:
-        _check_refusal(refused, code, answer, f"{refused}\n{told}")
+        _check_refusal(refused, code, answer, f"{refused}\n{reported}")
         return type(refused).__name__, live
     if code == 422:
         # Field management does not see what the schema refuses.
         return "invalid", live
-    assert code in (200, 201), told
-    told += f"\nours: {json.dumps(mine[0])}"
+    assert code in (200, 201), reported
+    reported += f"\nours: {json.dumps(mine[0])}"
     found = _with_nulls(mine[0], answer) if write.verb == "apply" else mine[0]
-    assert model.shown(found) == model.shown(answer), told
-    assert answer["metadata"].get("managedFields") in [obj["metadata"].get("managedFields") for obj in mine], told
+    assert model.shown(found) == model.shown(answer), reported
+    assert answer["metadata"].get("managedFields") in [obj["metadata"].get("managedFields") for obj in mine], reported
     return "written", answer
 
 
@@ -248,14 +248,14 @@ def _ours(write: Write, live: Object | None, times: Iterable[str]) -> tuple[list
         return [], error
 
 
-def _check_refusal(refused: FieldsError, code: int, answer: Object, told: str) -> None:
+def _check_refusal(refused: FieldsError, code: int, answer: Object, reported: str) -> None:
     if isinstance(refused, ApplyConflict):
-        assert code == 409, told
-        assert sorted(refused.causes(), key=str) == sorted(answer["details"]["causes"], key=str), told
-        assert sorted(str(refused).splitlines()) == sorted(answer["message"].splitlines()), told
+        assert code == 409, reported
+        assert sorted(refused.causes(), key=str) == sorted(answer["details"]["causes"], key=str), reported
+        assert sorted(str(refused).splitlines()) == sorted(answer["message"].splitlines()), reported
     else:
         # kube-apiserver answers 500 to this error of the client.
-        assert (code, str(refused).partition(": ")[0]) == (500, answer["message"].partition(": ")[0]), told
+        assert (code, str(refused).partition(": ")[0]) == (500, answer["message"].partition(": ")[0]), reported
 
 
 async def sequence(oracle: Oracle, seed: int, length: int) -> list[str]:

@@ -612,19 +612,19 @@ def test_a_registration_that_kube_apiserver_cannot_reach_is_reported(cluster: Ru
     name = "v1alpha1.workload.metal3.io"
     port = cluster.get(ADMIN, "apiservice", name)["spec"]["service"]["port"]
 
-    def told() -> str:
+    def reported() -> str:
         lines = cluster.direct("/readyz?verbose").body.decode().splitlines()
         return next((line for line in lines if line.startswith("[!]registrations: ")), "")
 
     def register(at: int) -> None:
         cluster.kubectl(ADMIN, "patch", "apiservice", name, "--type=merge", "-p", json.dumps({"spec": {"service": {"port": at}}}))
 
-    assert told() == ""
+    assert reported() == ""
     try:
         register(1)
-        assert "(FailedDiscoveryCheck)" in eventually(told, seconds=180)
-        assert f"APIService {name}: it is not available" in told()
+        assert "(FailedDiscoveryCheck)" in eventually(reported, seconds=180)
+        assert f"APIService {name}: it is not available" in reported()
     finally:
         register(port)
         cluster.kubectl(ADMIN, "wait", "--for=condition=Available", "--timeout=120s", f"apiservice/{name}")
-    eventually(lambda: told() == "", seconds=120)
+    eventually(lambda: reported() == "", seconds=120)

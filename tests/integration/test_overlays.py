@@ -121,8 +121,8 @@ def test_messages_point_at_the_view(overlay: Overlay) -> None:
     host = cluster.items("a", overlay.hosts)[0]["metadata"]["name"]
     cluster.kubectl("a", "patch", overlay.hosts, host, "--type=merge", "-p", json.dumps({"spec": {"consumerRef": gone}}))
     cluster.kubectl("a", "apply", "-f", "-", stdin=workload("nowhere", hostRef={"name": "none"}))
-    told = eventually(lambda: _messages(cluster, "nowhere", "HostNotFound"))
-    assert f"kubectl get {overlay.hosts})" in told
+    reported = eventually(lambda: _messages(cluster, "nowhere", "HostNotFound"))
+    assert f"kubectl get {overlay.hosts})" in reported
     cluster.kubectl("a", "delete", overlay.hosts, host, "--timeout=90s")
     cluster.kubectl("a", "delete", "workloads", "--all", "--timeout=90s")
 
@@ -148,14 +148,14 @@ def test_a_server_for_the_wrong_overlay_says_so(overlay: Overlay, tmp_path: Path
             # itself.
             unverified = ssl._create_unverified_context()
 
-            def told() -> str:
+            def reported() -> str:
                 try:
                     with urllib.request.urlopen(url, context=unverified, timeout=10) as answer:
                         return "\n".join(line for line in answer.read().decode().splitlines() if line.startswith("[!]"))
                 except urllib.error.HTTPError:  # the server is not ready yet
                     return ""
 
-            assert "manifests/overlays/beside-bmo" in eventually(told)
+            assert "manifests/overlays/beside-bmo" in eventually(reported)
         finally:
             process.terminate()
     assert f"APIService v1alpha1.{BMO}: kube-apiserver serves {BMO} itself" in log.read_text()

@@ -107,8 +107,8 @@ def test_each_workload_gets_its_machine_back(fleet: Running) -> None:
     spec = {key: value for key, value in class_["spec"].items() if key != "allowedNamespaces"}
     fleet.kubectl(ADMIN, "create", "-f", "-", stdin={**empty, "spec": spec})
     eventually(lambda: sorted(orphaned(fleet)) == sorted(had.values()), seconds=180)
-    told = recover(fleet, "--dry-run")
-    assert (told.returncode, told.stdout.count("would get")) == (0, 3), told.stderr
+    reported = recover(fleet, "--dry-run")
+    assert (reported.returncode, reported.stdout.count("would get")) == (0, 3), reported.stderr
     assert machines(fleet) == before
 
     done = recover(fleet, "--namespace", "a", "--timeout", "0")

@@ -72,10 +72,10 @@ def test_a_watch_continues_at_another_server_when_its_own_is_killed(servers: lis
     *others, killed = servers
     revision = ask(killed, "GET", PATH)["metadata"]["resourceVersion"]
     with watching(killed, revision) as events:
-        told = []
+        reported = []
         for number in range(3):
             ask(others[0], "POST", PATH, workload(f"before-{number}"))
-            told.append(next(events))
+            reported.append(next(events))
         running.restart(killed, "apiserver", "--kill")
         with pytest.raises((OSError, HTTPException, StopIteration)):
             next(events)
@@ -83,9 +83,9 @@ def test_a_watch_continues_at_another_server_when_its_own_is_killed(servers: lis
     ask(others[1], "DELETE", f"{PATH}/before-0")
     eventually(lambda: is_ready(killed))
     for server in (others[0], killed):  # also the one that was down meanwhile
-        with watching(server, told[-1]["object"]["metadata"]["resourceVersion"]) as events:
+        with watching(server, reported[-1]["object"]["metadata"]["resourceVersion"]) as events:
             rest = [next(events), next(events)]
-        assert [(event["type"], event["object"]["metadata"]["name"]) for event in told + rest] == [
+        assert [(event["type"], event["object"]["metadata"]["name"]) for event in reported + rest] == [
             *(("ADDED", f"before-{number}") for number in range(3)),
             ("ADDED", "between"),
             ("DELETED", "before-0"),

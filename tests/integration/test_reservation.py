@@ -66,8 +66,8 @@ def test_claims_that_race_with_a_reservation_share_no_host_with_it(tenants: Runn
         assert len(tenants.items("b", BMH)) == HOSTS - claimed
         tenants.kubectl("a", "create", "-f", "-", stdin=workload("waits", image=None))
         eventually(lambda: "NoHostFits" in tenants.kubectl("a", "get", "workload", "waits", "-o", "wide"))
-        told = tenants.kubectl("a", "get", "workload", "waits", "-o", "yaml")
-        assert "reserv" not in told
+        reported = tenants.kubectl("a", "get", "workload", "waits", "-o", "yaml")
+        assert "reserv" not in reported
         tenants.kubectl("b", "create", "-f", "-", stdin=workload("launch", image=None))
         eventually(lambda: status(tenants).get("used") == 1)
         tenants.kubectl("a", "delete", "workloads", "--all", "--wait=false")

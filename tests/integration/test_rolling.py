@@ -69,7 +69,7 @@ class Load:
         self._session = session
         self.failures: list[str] = []
         self.written: list[int] = []
-        self.told: list[list[int]] = [[] for _ in range(WATCHERS)]
+        self.reported: list[list[int]] = [[] for _ in range(WATCHERS)]
         self.watches = self.namespaces = 0
         self.stopping = asyncio.Event()
 
@@ -109,7 +109,7 @@ class Load:
         if answer is not None:
             self.written.append(int(answer["metadata"]["resourceVersion"]))
 
-    async def watch(self, told: list[int], version: str) -> None:
+    async def watch(self, reported: list[int], version: str) -> None:
         """Watch from a version on until LAST comes, and after each end continue from the last
         version that was seen."""
         while True:
@@ -126,7 +126,7 @@ class Load:
                             return
                         version = event["object"]["metadata"]["resourceVersion"]
                         if event["type"] != "BOOKMARK":
-                            told.append(int(version))
+                            reported.append(int(version))
                         if event["object"]["metadata"].get("name") == LAST:
                             return
             except aiohttp.ClientError as error:
@@ -223,11 +223,11 @@ async def test_a_rolling_restart_refuses_nothing(cluster: Running, tmp_path: Pat
     with capsys.disabled():
         print(
             f"\nrolling restart: {len(load.written)} writes and {load.namespaces} namespaces, {len(load.failures)} failures; "
-            f"{WATCHERS} watches were opened {load.watches} times and told {len(load.told[0])} events each"
+            f"{WATCHERS} watches were opened {load.watches} times and received {len(load.reported[0])} events each"
         )
     assert load.failures == []
-    assert all(told == sorted(set(told)) and set(load.written) <= set(told) for told in load.told)
-    assert load.told[0] == load.told[1] == load.told[2]
+    assert all(reported == sorted(set(reported)) and set(load.written) <= set(reported) for reported in load.reported)
+    assert load.reported[0] == load.reported[1] == load.reported[2]
     assert load.watches > WATCHERS, "each lost a replica"
     assert load.namespaces > 0
     assert deployment.lists_by("metadata-informers") == []
@@ -237,8 +237,8 @@ async def under(load: Load, deployment: Deployment) -> None:
     """Restart both replicas while the clients are at work."""
     version = (await load.ask("GET", PATH))["metadata"]["resourceVersion"]
     async with asyncio.timeout(420), asyncio.TaskGroup() as group:
-        for told in load.told:
-            group.create_task(load.watch(told, version))
+        for reported in load.reported:
+            group.create_task(load.watch(reported, version))
         busy = [group.create_task(load.write(f"w-{number}")) for number in range(WRITERS)]
         busy.append(group.create_task(load.delete_namespaces()))
         # As in a Deployment, the next replica starts while the previous one is still ending.

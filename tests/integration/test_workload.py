@@ -89,10 +89,10 @@ def test_the_best_fit_is_the_smallest_that_will_do(tenants: Running) -> None:
 def test_a_workload_that_fits_no_host_waits_with_a_reason(tenants: Running) -> None:
     tenants.kubectl("a", "apply", "-f", "-", stdin=workload("huge", requirements={"ram": "64Ti"}))
 
-    def told() -> bool:
+    def reported() -> bool:
         conditions = tenants.get("a", "workload", "huge").get("status", {}).get("conditions", [])
         return any(c["type"] == "Bound" and c["status"] == "False" and c["message"] for c in conditions)
 
-    eventually(told, seconds=90)
+    eventually(reported, seconds=90)
     assert tenants.get("a", "workload", "huge")["status"]["phase"] == "Pending"
     assert "host" not in tenants.get("a", "workload", "huge")["status"]

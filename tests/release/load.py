@@ -31,7 +31,7 @@ class Load:
 
     def __init__(self, cluster: Running, tenant: str, workload: str) -> None:
         self.written: list[int] = []
-        self.told: list[int] = []
+        self.reported: list[int] = []
         self.failures: list[str] = []
         self.watches = self._last = 0
         self._url = f"{cluster.description[ADMIN]['server']}/apis/workload.metal3.io/v1alpha1/namespaces/{tenant}/workloads"
@@ -53,7 +53,9 @@ class Load:
     def go_on(self) -> None:
         """Wait until three more writes are acknowledged, and the watch has shown them."""
         before = len(self.written)
-        eventually(lambda: not self._broken and len(self.written) > before + 2 and self.written[before + 2] in self.told, seconds=SECONDS)
+        eventually(
+            lambda: not self._broken and len(self.written) > before + 2 and self.written[before + 2] in self.reported, seconds=SECONDS
+        )
 
     def __exit__(self, *error: object) -> None:
         writer, watcher = self._threads
@@ -68,8 +70,8 @@ class Load:
         new list."""
         assert not any(thread.is_alive() for thread in self._threads)
         assert self._broken == []
-        assert self.told == sorted(set(self.told))
-        assert set(self.written) <= set(self.told)
+        assert self.reported == sorted(set(self.reported))
+        assert set(self.written) <= set(self.reported)
 
     def _ask(self, method: str, rest: str, body: Any = None) -> Any:
         headers = {"Content-Type": "application/merge-patch+json", "Impersonate-User": self._tenant}
@@ -114,9 +116,9 @@ class Load:
                 return
             self._version = event["object"]["metadata"]["resourceVersion"]
             if event["type"] != "BOOKMARK":
-                self.told.append(int(self._version))
+                self.reported.append(int(self._version))
             if self._complete():
                 return
 
     def _complete(self) -> bool:
-        return bool(self.told) and 0 < self._last < self.told[-1]
+        return bool(self.reported) and 0 < self._last < self.reported[-1]

@@ -312,8 +312,8 @@ def test_the_lost_store_is_recovered_from_the_marks_on_the_hosts(story: Story) -
     assert admitted
     installation.cluster.kubectl(ADMIN, "create", "-f", "-", stdin=made)
     eventually(lambda: sorted(orphaned(story)) == sorted(hosts.values()), seconds=120)
-    told = recover(story)
-    assert [text.count("would get") for text in told if "would get" in text] == [HOSTS], told
+    reported = recover(story)
+    assert [text.count("would get") for text in reported if "would get" in text] == [HOSTS], reported
     installation.run("kubectl apply -f class.yaml")
     eventually(lambda: story.hosts() == hosts, seconds=120)
     story.wait_running(*hosts)

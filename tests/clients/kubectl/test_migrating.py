@@ -76,8 +76,8 @@ def test_apply_then_server_side_apply(pair: ServerPair, which: str) -> None:
     name = f"applied-{which}"
     run(pair, which, "apply", "-f", "-", stdin=manifest(name))
     for _ in range(3):
-        told = run(pair, which, "apply", "--server-side", "-f", "-", stdin=manifest(name))
-        assert "failed to re-apply" not in told
+        reported = run(pair, which, "apply", "--server-side", "-f", "-", stdin=manifest(name))
+        assert "failed to re-apply" not in reported
     run(pair, which, "apply", "--server-side", "-f", "-", stdin=manifest(name, online=False))
     run(pair, which, "apply", "-f", "-", stdin=manifest(name, failureDomain="a"))
     assert "f:className" not in {field for fields in owned(pair, which, name).values() for field in fields}

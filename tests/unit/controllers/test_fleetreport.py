@@ -28,8 +28,8 @@ def workload(reason: str = "NoHostFits", **spec: Any) -> dict[str, Any]:
 
 def set_(reason: str, message: str = "", *, final: bool = False, replicas: int = 3, available: int = 0) -> dict[str, Any]:
     """Return a set that is not ready."""
-    told = {"type": "Ready", "status": "False", "reason": reason, "message": message}
-    conditions = [told, {**told, "type": "Stalled", "status": "True"}] if final else [told]
+    explained = {"type": "Ready", "status": "False", "reason": reason, "message": message}
+    conditions = [explained, {**explained, "type": "Stalled", "status": "True"}] if final else [explained]
     spec = {"replicas": replicas, "template": {"spec": {"className": "metal"}}}
     status = {"availableReplicas": available, "conditions": conditions}
     return {"metadata": {"name": "db", "namespace": "tenant-a", "uid": "set-uid"}, "spec": spec, "status": status}
@@ -86,13 +86,13 @@ def test_hosts_are_listed_by_class_and_name() -> None:
 def test_each_host_of_the_class_says_why_it_is_not_had() -> None:
     found = why(workload(requirements={"cpuCount": 16}), [*FLEET, host("s", cpus=2, **FREE)], "uid-a")
     assert (found["reason"], found["message"]) == ("NoHostFits", "0/3 hosts are available")
-    told = {row["host"]: (row["why"], row["to_free"]) for row in found["hosts"]}
-    assert told["s"][0] == "does not fit: it has less than 16 CPUs"
-    assert told["c"] == ("fits, but is claimed", "the tenant of tenant-b deletes the Workload db")
-    assert told["b"] == ("fits, but is quarantined", "look at it")
-    assert told["e"][1] == "clean it: its disks hold data of the namespace tenant-b"
-    assert told["a"][0] == "fits and is free"
-    assert "d" not in told
+    explained = {row["host"]: (row["why"], row["to_free"]) for row in found["hosts"]}
+    assert explained["s"][0] == "does not fit: it has less than 16 CPUs"
+    assert explained["c"] == ("fits, but is claimed", "the tenant of tenant-b deletes the Workload db")
+    assert explained["b"] == ("fits, but is quarantined", "look at it")
+    assert explained["e"][1] == "clean it: its disks hold data of the namespace tenant-b"
+    assert explained["a"][0] == "fits and is free"
+    assert "d" not in explained
 
 
 def test_a_reserved_host_names_its_reservation_and_what_ends_it() -> None:
@@ -160,15 +160,15 @@ def test_a_cordoned_host_is_no_capacity_and_says_how_it_is_offered_again() -> No
     assert (metal["total"], metal["free"], metal["claimed"], metal["reasons"]) == (3, 1, 1, {"SchedulingDisabled": 1})
     assert [row["state"] for row in host_rows(fleet)] == ["SchedulingDisabled", "Bound,SchedulingDisabled", "Available"]
     assert host_rows(fleet)[0]["message"] == "it is cordoned: metal3-workloads uncordon a"
-    told = {row["host"]: (row["why"], row["to_free"]) for row in why(workload(), fleet, "uid-a")["hosts"]}
-    assert told["a"] == ("fits, but is unschedulable", "it is cordoned: metal3-workloads uncordon a")
+    explained = {row["host"]: (row["why"], row["to_free"]) for row in why(workload(), fleet, "uid-a")["hosts"]}
+    assert explained["a"] == ("fits, but is unschedulable", "it is cordoned: metal3-workloads uncordon a")
     both = "metal3-workloads uncordon c, and the tenant of tenant-b deletes the Workload db"
-    assert told["c"][1] == both, "its release alone would not free it"
+    assert explained["c"][1] == both, "its release alone would not free it"
 
 
 def test_the_state_of_a_source_and_a_machines_error_are_reported() -> None:
-    told = {"type": "Connected", "status": "False", "reason": "Unreachable", "message": "no route"}
-    [metal] = capacity([{"metadata": {"name": "metal"}, "status": {"conditions": [told]}}], [])
+    explained = {"type": "Connected", "status": "False", "reason": "Unreachable", "message": "no route"}
+    [metal] = capacity([{"metadata": {"name": "metal"}, "status": {"conditions": [explained]}}], [])
     assert (metal["source"], metal["message"], metal["total"]) == ("Unreachable", "no route", 0)
     [row] = host_rows([host("a", available=False, reason="HostError", message="see status.errorMessage", errorMessage="no disk")])
     assert row["message"] == "no disk"

@@ -241,10 +241,10 @@ async def test_killed_controllers_continue_where_the_objects_say(
     await target.patch_view({"spec": {"online": False}})
     await maker.start(target)
 
-    async def told() -> Any:
+    async def reported() -> Any:
         return (await source.view())["spec"]["online"] is False
 
-    await eventually(told)
+    await eventually(reported)
     assert hardware.api.get(BMH, "h1", "metal3")["spec"]["online"] is True
     await maker.start(source)
 
@@ -333,12 +333,12 @@ async def test_a_link_that_drops_everything_is_noticed(
         proxy.flowing.clear()
         await target.patch_view({"spec": {"consumerRef": MACHINE, "image": IMAGE, "online": True}})
 
-        async def told() -> Any:
+        async def reported() -> Any:
             [workload] = await target.workloads()
             reasons = [item["reason"] for item in workload["status"]["conditions"]]
             return "SourceUnavailable" in reasons and (await target.connected("relay"))["reason"] == "Unreachable"
 
-        await eventually(told)
+        await eventually(reported)
         proxy.flowing.set()
 
         async def caught_up() -> Any:
@@ -352,10 +352,10 @@ async def test_a_relay_that_points_to_itself(source: ManagementCluster) -> None:
     await eventually(source.view)
     await source.relay(source.tenant())
 
-    async def told() -> Any:
+    async def reported() -> Any:
         return (await source.connected("relay"))["reason"] == "Loop"
 
-    await eventually(told)
+    await eventually(reported)
     hosts, _ = await source.admin.list_all(kinds.HOSTS)
     assert [host["spec"]["className"] for host in hosts] == ["metal"]
 
@@ -373,10 +373,10 @@ async def test_two_relays_in_a_circle(maker: ManagementClusters, source: Managem
     assert shown["metadata"]["uid"] != (await source.view())["metadata"]["uid"], "another namespace, another identity"
     await source.relay(target.tenant("other"), "other")
 
-    async def told() -> Any:
+    async def reported() -> Any:
         return (await source.connected("relay"))["reason"] == "Loop"
 
-    await eventually(told)
+    await eventually(reported)
     assert len((await source.admin.list_all(kinds.HOSTS))[0]) == 1
 
 
@@ -388,10 +388,10 @@ async def test_credentials_that_do_not_do(maker: ManagementClusters, source: Man
         config["users"] = target.tenant()["users"]
     await target.relay(config)
 
-    async def told() -> Any:
+    async def reported() -> Any:
         return (await target.connected("relay"))["reason"] == reason
 
-    await eventually(told)
+    await eventually(reported)
     data = {"kubeconfig": base64.b64encode(orjson.dumps(source.tenant())).decode()}
     await target.admin.patch(kinds.SECRETS, "relay-credentials", {"data": data}, "system")
     await eventually(target.view)

@@ -87,10 +87,10 @@ async def test_another_host_is_chosen(maker: ManagementClusters, hardware: Hardw
 
         await second.create("later", className="relay")
 
-        async def told() -> bool:
+        async def reported() -> bool:
             return str((await bound(second, "later"))["reason"]) == "NoHostFits"
 
-        await eventually(told)
+        await eventually(reported)
         await first.admin.delete(kinds.WORKLOADS, "quick", NAMESPACE)
         await eventually(lambda: runs(second, "later"))
         assert await host_of(second, "later") == taken
@@ -101,11 +101,11 @@ async def test_a_host_that_was_named_is_waited_for(maker: ManagementClusters, ha
         first, second, taken = await late_for_its_host(maker, source, proxy, hostRef={"name": "h2"})
         proxy.open = True
 
-        async def told() -> bool:
+        async def reported() -> bool:
             found = await bound(second, "late")
             return found["reason"] == "HostTaken" and "delete this Workload" in str(found["message"])
 
-        await eventually(told)
+        await eventually(reported)
         assert await host_of(second, "late") == taken == "h2"
         assert hardware.api.get(BMH, "h1", "metal3")["spec"].get("consumerRef") is None
         await first.admin.delete(kinds.WORKLOADS, "quick", NAMESPACE)

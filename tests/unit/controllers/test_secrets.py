@@ -145,14 +145,14 @@ async def following(
 ) -> AsyncIterator[tuple[Secrets, list[str]]]:
     """Yield Secrets of which Workloads name those in `named`, and the keys that it has reported as
     changed."""
-    told: list[str] = []
+    shown: list[str] = []
     async with Client(api.kubeconfig) as client:
         secrets = Secrets(client, tenants_name=named.__contains__, class_names=(owners or set()).__contains__, **bounds)
-        secrets.add_handler(told.append)
+        secrets.add_handler(shown.append)
         task = asyncio.ensure_future(secrets.run())
         await asyncio.sleep(0)
         try:
-            yield secrets, told
+            yield secrets, shown
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
@@ -166,7 +166,7 @@ async def api() -> AsyncIterator[FakeApi]:
 
 async def test_changes_are_reported_and_so_is_an_unwatched_deletion(api: FakeApi) -> None:
     api.put(SECRETS, secret("s", "a", x="1"))
-    async with following(api, {"a/s"}) as (secrets, told):
+    async with following(api, {"a/s"}) as (secrets, shown):
         secrets.reconsider(["a/s"])
         await eventually(lambda: secrets.version("a/s"))
         first = secrets.version("a/s")
@@ -177,7 +177,7 @@ async def test_changes_are_reported_and_so_is_an_unwatched_deletion(api: FakeApi
         await eventually(lambda: "a/s" not in secrets._live)
         api.remove(SECRETS, "s", "a")
         api.fail = lambda verb, path: None
-        await eventually(lambda: told == ["a/s"] * 3)
+        await eventually(lambda: shown == ["a/s"] * 3)
         assert secrets.version("a/s") == ""
 
 

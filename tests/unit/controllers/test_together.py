@@ -147,7 +147,7 @@ async def test_a_secret_without_its_key_is_a_warning_and_nothing_begins(
     reference: dict[str, Any] = {field: {"name": "boot"}}
     clusters.management.put(WORKLOADS, workload("web", **reference))
 
-    def told(type_: str) -> list[str]:
+    def shown(type_: str) -> list[str]:
         events = [event for event in clusters.management.all(EVENTS) if event["involvedObject"]["name"] == "web"]
         return [event["reason"] for event in events if event["type"] == type_]
 
@@ -156,8 +156,8 @@ async def test_a_secret_without_its_key_is_a_warning_and_nothing_begins(
         assert clusters.phase("web") == "Bound", "nothing is being installed"
         for word in ('"boot"', f"spec.{field}", words):
             assert word in clusters.condition("web", "Ready")["message"]
-        await eventually(lambda: "InvalidSecret" in told("Warning"))
-        assert "Provisioning" not in told("Normal")
+        await eventually(lambda: "InvalidSecret" in shown("Warning"))
+        assert "Provisioning" not in shown("Normal")
         clusters.management.put(SECRETS, secret("boot", "team-a", **{field: "a: b"}))
         await eventually(lambda: clusters.phase("web") == "Running")
 
@@ -863,8 +863,8 @@ async def test_a_kubeconfig_that_cannot_work_is_reported_at_once() -> None:
 
 
 def _health(status: str, reason: str) -> dict[str, Any]:
-    told = {"type": "Healthy", "status": status, "reason": reason, "message": "canary", "lastTransitionTime": "2026-05-01T10:00:00Z"}
-    return {"status": {"conditions": [told]}}
+    shown = {"type": "Healthy", "status": status, "reason": reason, "message": "canary", "lastTransitionTime": "2026-05-01T10:00:00Z"}
+    return {"status": {"conditions": [shown]}}
 
 
 async def test_a_broken_host_is_offered_again_when_it_is_repaired_or_its_class_wants_it(clusters: TwoClusters) -> None:

@@ -56,10 +56,10 @@ def test_every_kind_has_its_place() -> None:
 
 
 def test_every_reason_is_reported() -> None:
-    told = PAGE.read_text() + (DOCS / "troubles.md").read_text() + (DOCS / "clouds.md").read_text()
+    reported = PAGE.read_text() + (DOCS / "troubles.md").read_text() + (DOCS / "clouds.md").read_text()
     found = reasons()
     assert {"Reserved", "NoHostFits", "BadParameters", "Found", "Kept"} <= found
-    assert sorted(reason for reason in found if f"`{reason}`" not in told) == []
+    assert sorted(reason for reason in found if f"`{reason}`" not in reported) == []
 
 
 def condition_types() -> set[str]:

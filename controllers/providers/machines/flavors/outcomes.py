@@ -22,5 +22,5 @@ def class_moved(source: Source, now: str, *, noun: str) -> ProviderError:
     """Return the problem that the machine is not in the place that the class's parameters name now.
 
     `noun`: what the source calls such a place."""
-    told = f"the machine {source.name} is in {noun} {source.namespace}, and the class's parameters say {now} now"
-    return ProviderError("ClassMoved", f"{told}: set them back until it is released")
+    text = f"the machine {source.name} is in {noun} {source.namespace}, and the class's parameters say {now} now"
+    return ProviderError("ClassMoved", f"{text}: set them back until it is released")

@@ -36,12 +36,12 @@ def test_the_last_step_is_no_longer_than_the_limit() -> None:
 
 
 def test_all_units_but_the_last_get_the_pace() -> None:
-    told: list[int] = []
-    meter = Meter(told.append)
+    reported: list[int] = []
+    meter = Meter(reported.append)
     for _ in range(10_000):
         meter.charge(1)
-    assert 9_000 < sum(told) <= meter.spent == 10_000
-    assert len(told) < 100
+    assert 9_000 < sum(reported) <= meter.spent == 10_000
+    assert len(reported) < 100
 
 
 def test_the_event_loop_does_only_little() -> None:

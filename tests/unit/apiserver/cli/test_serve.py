@@ -293,9 +293,9 @@ async def test_the_target_of_an_unfinished_migration_is_not_served(management: F
     kubeconfig = str(management.kubeconfig(tmp_path))
     async with opened(SQLiteStore(tmp_path / "db")) as store:
         await store.commit([Put(MARK, b"")])
-    told = arguments("--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", kubeconfig, "--secure-port", "0")
+    reported = arguments("--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", kubeconfig, "--secure-port", "0")
     with pytest.raises(UsageError, match="run metal3-workloads migrate with the same --from and --to again"):
-        await serve._serve(told)
+        await serve._serve(reported)
 
 
 async def test_a_taken_port_and_a_taken_database_are_reported(management: FakeManagement, tmp_path: Path) -> None:

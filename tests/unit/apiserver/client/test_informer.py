@@ -204,11 +204,11 @@ async def test_the_response_to_a_write_is_known_before_its_watch_event(api: Fake
         known = informer.store.get("a/t")
         assert known is not None
         assert known["spec"] == {"x": 2}
-        told = len(seen)
+        reported = len(seen)
         api.put(PATH, thing("next"))
         await eventually(lambda: "a/next" in informer.store)
         assert informer.store.get("a/t") is known, "events from before it, and its own, change nothing"
-        assert seen[told:] == [(None, "next")]
+        assert seen[reported:] == [(None, "next")]
         api.edit(PATH, "t", {"spec": {"x": 3}}, "a")
         await eventually(lambda: (informer.store.get("a/t") or {}).get("spec") == {"x": 3})
 

@@ -70,8 +70,8 @@ async def tell(call: Call) -> web.StreamResponse:
     """Answer with the identity of the request."""
     user = call.user
     assert user is not None
-    told = {"name": user.name, "uid": user.uid, "groups": user.groups, "extra": user.extra}
-    return web.Response(body=orjson.dumps(told), content_type="application/json")
+    reported = {"name": user.name, "uid": user.uid, "groups": user.groups, "extra": user.extra}
+    return web.Response(body=orjson.dumps(reported), content_type="application/json")
 
 
 @dataclass

@@ -12,8 +12,8 @@ TERMINAL = Screen(width=80, styled=True)
 
 
 def lost(name: str = "other") -> dict[str, Any]:
-    told = {"type": "Connected", "status": "False", "reason": "Unreachable", "message": "https://bmc.example.com does not answer"}
-    return {"metadata": {"name": name}, "status": {"conditions": [told]}}
+    reported = {"type": "Connected", "status": "False", "reason": "Unreachable", "message": "https://bmc.example.com does not answer"}
+    return {"metadata": {"name": name}, "status": {"conditions": [reported]}}
 
 
 def test_a_table_has_classes_and_hosts() -> None:

@@ -56,7 +56,7 @@ def record(status: str | None, reason: str = "", *, claimed: bool = True) -> dic
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "shown"),
     [
         (record("True"), record("False"), [("Warning", NOT_HEALTHY)]),
         (record("False"), record("False"), []),
@@ -67,5 +67,5 @@ def record(status: str | None, reason: str = "", *, claimed: bool = True) -> dic
         (record("False", NOT_HEALTHY, claimed=False), record("False", NOT_HEALTHY, claimed=False), []),
     ],
 )
-def test_the_owner_is_informed_once(before: dict[str, Any], after: dict[str, Any], told: list[tuple[str, str]]) -> None:
-    assert [(one.type, one.reason) for one in host_events(before, after)] == told
+def test_the_owner_is_informed_once(before: dict[str, Any], after: dict[str, Any], shown: list[tuple[str, str]]) -> None:
+    assert [(one.type, one.reason) for one in host_events(before, after)] == shown

@@ -24,7 +24,7 @@ from controllers.workload.status import (
 from tests.unit.controllers.clusters import bmh, workload
 
 BOUND = Outcome(True, "Bound", "the host is this Workload's")
-SYNCED = Outcome(True, "Synchronized", "told")
+SYNCED = Outcome(True, "Synchronized", "shown")
 IMAGE = {"url": "http://images.example/os.qcow2"}
 OLD = {"url": "http://images.example/old.qcow2"}
 
@@ -182,10 +182,10 @@ def test_that_a_machine_ran_is_not_forgotten_before_its_source_was_asked(state: 
     assert seems_lost(wl, observed(state))
     assert not seems_lost(wl, observed("provisioned", image=IMAGE)), "nothing is wrong"
     assert not seems_lost(made("Provisioning"), observed(state)), "it never ran"
-    told = unasked_status(wl, unknown_source(), "later")
-    assert ready(told) == ("False", "SourceUnavailable")
-    assert "phase" not in told
-    provisioned = find_condition(told["conditions"], "Provisioned")
+    shown = unasked_status(wl, unknown_source(), "later")
+    assert ready(shown) == ("False", "SourceUnavailable")
+    assert "phase" not in shown
+    provisioned = find_condition(shown["conditions"], "Provisioned")
     assert provisioned is not None
     assert provisioned["status"] == "True"
 
@@ -245,8 +245,8 @@ LIMIT = (
 
 def limited(**condition: Any) -> dict[str, Any]:
     """Return the report of a host on which BMO has given up an image."""
-    told = {"type": "Provisioned", "status": "False", "reason": "NotProvisioned", **condition}
-    return {**observed("available", error=LIMIT), "errorType": "provisioning error", "provisioningFailCount": 5, "conditions": [told]}
+    shown = {"type": "Provisioned", "status": "False", "reason": "NotProvisioned", **condition}
+    return {**observed("available", error=LIMIT), "errorType": "provisioning error", "provisioningFailCount": 5, "conditions": [shown]}
 
 
 def test_an_installation_that_is_given_up_is_stalled_and_says_what_to_do() -> None:
@@ -265,12 +265,12 @@ def test_the_limit_of_the_last_image_is_not_that_of_the_next_one() -> None:
     assert find_condition(status["conditions"], "Stalled") is None
 
 
-@pytest.mark.parametrize(("count", "told"), [(1, "(it is tried again)"), (3, "(it has failed 3 times in a row, and is tried again)")])
-def test_failures_are_counted(count: int, told: str) -> None:
+@pytest.mark.parametrize(("count", "shown"), [(1, "(it is tried again)"), (3, "(it has failed 3 times in a row, and is tried again)")])
+def test_failures_are_counted(count: int, shown: str) -> None:
     seen = {**observed("provisioning", error="no power"), "errorType": "power management error", "errorCount": count}
     found = find_condition(bound_status(made("Provisioning"), BOUND, SYNCED, seen, empty=False, now="t")["conditions"], "Provisioned")
     assert found is not None
-    assert found["message"] == f"no power {told}"
+    assert found["message"] == f"no power {shown}"
 
 
 def healthy(status: str, reason: str, message: str = "") -> dict[str, Any]:

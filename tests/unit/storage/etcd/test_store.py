@@ -44,7 +44,7 @@ def page(*numbers: int, revision: int = 9, more: bool = False, size: int = 1) ->
     return {**header(revision), "kvs": kvs, **({"more": True} if more else {})}
 
 
-def told(cluster: str, revision: int) -> dict[str, Any]:
+def reported(cluster: str, revision: int) -> dict[str, Any]:
     """Return an answer by an etcd of this cluster id."""
     return {"header": {"cluster_id": cluster, "raft_term": "1", "revision": str(revision)}}
 
@@ -172,7 +172,7 @@ def record(cluster: str, revision: int) -> dict[str, Any]:
 async def test_the_record_is_brought_up_to_date(etcd: FakeEtcd, cluster: str, revision: int) -> None:
     """Update the record at the start, and then regularly. A restored etcd whose revisions are all
     new is as good as the one before."""
-    etcd.answer("/kv/range", told(cluster, revision) | record("1", 5))
+    etcd.answer("/kv/range", reported(cluster, revision) | record("1", 5))
     etcd.answer("/kv/txn", header(revision))
     store = EtcdStore([etcd.endpoint], prefix="/p", keep_history=0.02)
     etcd.answer("/kv/compaction", header(1))
@@ -187,13 +187,13 @@ async def test_the_record_is_brought_up_to_date(etcd: FakeEtcd, cluster: str, re
 
 
 async def test_a_record_that_is_good_is_left_alone(etcd: FakeEtcd) -> None:
-    etcd.answer("/kv/range", told("1", 50) | record("1", 5))
+    etcd.answer("/kv/range", reported("1", 50) | record("1", 5))
     async with opened(EtcdStore([etcd.endpoint], prefix="/p", keep_history=0)):
         assert etcd.asked("/kv/txn") == []
 
 
 async def test_an_older_state_is_not_served(etcd: FakeEtcd) -> None:
-    etcd.answer("/kv/range", told("2", 7) | record("1", 5))
+    etcd.answer("/kv/range", reported("2", 7) | record("1", 5))
     store = EtcdStore([etcd.endpoint], prefix="/p", keep_history=0)
     with pytest.raises(RolledBack, match="--bump-revision"):
         await store.start()
@@ -201,7 +201,7 @@ async def test_an_older_state_is_not_served(etcd: FakeEtcd) -> None:
 
 
 async def test_an_older_state_is_noticed_by_the_next_call(etcd: FakeEtcd, store: EtcdStore) -> None:
-    etcd.answer("/kv/txn", header(9) | {"succeeded": True}, told("2", 8) | {"succeeded": True})
+    etcd.answer("/kv/txn", header(9) | {"succeeded": True}, reported("2", 8) | {"succeeded": True})
     assert await store.commit([Put("/a", b"")]) == 9
     with pytest.raises(RolledBack):
         await store.commit([Put("/a", b"")])

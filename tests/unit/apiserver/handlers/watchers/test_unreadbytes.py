@@ -29,9 +29,9 @@ def test_unread_bytes_are_bounded_and_the_user_with_most_is_disconnected_first(s
 
 def test_one_that_has_left_is_not_cut() -> None:
     unread = UnreadBytes(100)
-    told: list[str] = []
-    with unread.waiting("a", 90, lambda: told.append("first")):
+    reported: list[str] = []
+    with unread.waiting("a", 90, lambda: reported.append("first")):
         pass
-    with unread.waiting("a", 90, lambda: told.append("second")), unread.waiting("b", 20, lambda: told.append("third")):
-        assert told == ["second"]
-    assert (unread.size, told) == (0, ["second"])
+    with unread.waiting("a", 90, lambda: reported.append("second")), unread.waiting("b", 20, lambda: reported.append("third")):
+        assert reported == ["second"]
+    assert (unread.size, reported) == (0, ["second"])

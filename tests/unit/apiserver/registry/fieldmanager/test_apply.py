@@ -125,8 +125,8 @@ def test_one_conflict_is_reported_in_a_line() -> None:
     live = updated(None, thing({"image": "a"}), subresource="status", reset=FieldSet({}))
     with pytest.raises(ApplyConflict) as caught:
         applied(live, thing({"image": "b"}))
-    told = 'conflict with "ben" with subresource "status" using example.com/v1: .spec.image'
-    assert str(caught.value) == f"Apply failed with 1 conflict: {told}"
+    reported = 'conflict with "ben" with subresource "status" using example.com/v1: .spec.image'
+    assert str(caught.value) == f"Apply failed with 1 conflict: {reported}"
 
 
 def test_force_takes_what_is_in_conflict() -> None:
@@ -193,15 +193,15 @@ def test_a_field_that_became_atomic_is_owned_as_a_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "reported"),
     [
         (thing({}, managedFields=[]), r"metadata\.managedFields must be nil"),
         ({**thing({}), "apiVersion": "example.com/v2"}, f"invalid object type: example.com/v2, Kind={KIND}"),
         ({"kind": KIND, "metadata": {"name": "a"}}, f"invalid object type: /, Kind={KIND}"),
     ],
 )
-def test_what_no_apply_may_say(wrong: Object, told: str) -> None:
-    with pytest.raises(ApplyRefused, match=told):
+def test_what_no_apply_may_say(wrong: Object, reported: str) -> None:
+    with pytest.raises(ApplyRefused, match=reported):
         applied(None, wrong)
 
 

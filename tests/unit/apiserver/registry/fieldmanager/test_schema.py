@@ -100,7 +100,7 @@ def test_keys_may_have_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "reported"),
     [
         ({"type": "integr"}, r'\.field has type "integr"'),
         ({"type": "array"}, r"\.field is an array without items"),
@@ -110,6 +110,6 @@ def test_keys_may_have_defaults() -> None:
         ({**objects(), "x-kubernetes-map-type": "set"}, r'\.field has x-kubernetes-map-type "set"'),
     ],
 )
-def test_wrong_schemas_are_reported(schema: dict[str, Any], told: str) -> None:
-    with pytest.raises(SchemaError, match=told):
+def test_wrong_schemas_are_reported(schema: dict[str, Any], reported: str) -> None:
+    with pytest.raises(SchemaError, match=reported):
         field(schema)

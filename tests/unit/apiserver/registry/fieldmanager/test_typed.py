@@ -203,7 +203,7 @@ def test_what_fits_is_valid(obj: Object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "reported"),
     [
         ({"imag": "a"}, ".spec.imag: field not declared in schema"),
         ({"image": 1}, ".spec.image: expected string, got 1"),
@@ -219,8 +219,8 @@ def test_what_fits_is_valid(obj: Object) -> None:
         (1, ".spec: expected map, got 1"),
     ],
 )
-def test_what_does_not_fit_is_reported_with_its_place(spec: Any, told: str) -> None:
-    with pytest.raises(SchemaMismatch, match=told):
+def test_what_does_not_fit_is_reported_with_its_place(spec: Any, reported: str) -> None:
+    with pytest.raises(SchemaMismatch, match=reported):
         validate(THING, {"spec": spec})
 
 

@@ -66,11 +66,11 @@ async def bind(registries: Registries, name: str, host: str) -> None:
 
 def condition(size: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def change(obj: dict[str, Any]) -> dict[str, Any]:
-        told = [
+        reported = [
             {"type": f"T{n}", "status": "True", "reason": "R", "message": "m" * 30_000, "lastTransitionTime": "2026-01-01T00:00:00Z"}
             for n in range(size // 30_000)
         ]
-        return {**obj, "status": {**obj["status"], "conditions": told}}
+        return {**obj, "status": {**obj["status"], "conditions": reported}}
 
     return change
 

@@ -57,11 +57,11 @@ class Choosing:
     managedFields."""
 
     def __init__(self) -> None:
-        self.told = list[Any]()
+        self.reported = list[Any]()
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         new = attributes.new or {}
-        self.told.append([entry["fieldsV1"].get("f:spec") for entry in new["metadata"].get("managedFields", [])])
+        self.reported.append([entry["fieldsV1"].get("f:spec") for entry in new["metadata"].get("managedFields", [])])
         return {**new, "spec": {**new["spec"], "failureDomain": "chosen"}}
 
 
@@ -69,7 +69,7 @@ async def test_fields_that_admission_changes_have_no_manager_and_webhooks_see_th
     registries.workloads.admission = admission = Choosing()
     made = await registries.workloads.create(by("creator"), "ns", workload(online=True))
     assert made.object()["spec"]["failureDomain"] == "chosen"
-    assert [("f:online" in fields, "f:failureDomain" in fields) for fields in admission.told[0]] == [(True, False)]
+    assert [("f:online" in fields, "f:failureDomain" in fields) for fields in admission.reported[0]] == [(True, False)]
     merged = await registries.workloads.update(by("updater"), "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
     changed, _ = await registries.workloads.apply(by("applier"), "ns", "w", workload(image=IMAGE), force=False)
     for entry in (made, merged, changed):

@@ -25,11 +25,11 @@ PATCH = {
     ],
 )
 def test_the_tenants_fields_are_named(error: ApiException) -> None:
-    told = refusal(error, PATCH)
-    assert told is not None
-    assert "spec.image, spec.online, reboot.metal3.io/x" in told
-    assert "canary" not in told
-    assert names.PASSED not in told
+    reported = refusal(error, PATCH)
+    assert reported is not None
+    assert "spec.image, spec.online, reboot.metal3.io/x" in reported
+    assert "canary" not in reported
+    assert names.PASSED not in reported
 
 
 @pytest.mark.parametrize(

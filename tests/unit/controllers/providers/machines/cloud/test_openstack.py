@@ -129,8 +129,8 @@ async def test_user_data_is_as_long_as_nova_takes_it_at_most(nova: NovaCloud) ->
     async with running(nova) as (provider, _):
         for data in (text + b" ", text):
             request = claim("w", only(provider), secrets={"userData": {"userData": data}})
-            told = await provider.apply(request)
-            assert told.synchronized.reason == ("UserDataTooLarge" if data != text else "Synchronized")
+            reported = await provider.apply(request)
+            assert reported.synchronized.reason == ("UserDataTooLarge" if data != text else "Synchronized")
         assert nova.server().user_data == text
         assert len(text) == OpenStack.most_user_data
 
@@ -142,9 +142,9 @@ async def test_a_build_that_fails_is_tried_again_and_leaves_nothing(nova: NovaCl
         request = claim("w", only(provider))
         await applied(provider, request, lambda: host(provider).reason == "LaunchFailed")
         assert "No valid host was found" in host(provider).message
-        told = await provider.apply(request)
-        assert (told.bound.status, told.synchronized.reason) == (True, "LaunchFailed")
-        assert "No valid host" not in told.synchronized.message
+        reported = await provider.apply(request)
+        assert (reported.bound.status, reported.synchronized.reason) == (True, "LaunchFailed")
+        assert "No valid host" not in reported.synchronized.message
         [failed] = nova.instances()
         for _ in range(3):
             await provider.apply(request)
@@ -189,8 +189,8 @@ async def test_a_machine_that_its_owner_paused_is_left_alone(nova: NovaCloud) ->
         nova.server().state = "paused"
         await eventually(lambda: host(provider).reason == "HeldByOwner")
         assert "is paused: undo that" in host(provider).message
-        told = await provider.apply(claim("w", request.source, online=False))
-        assert "ask them" in told.stalled
+        reported = await provider.apply(claim("w", request.source, online=False))
+        assert "ask them" in reported.stalled
         assert nova.server().state == "paused"
         nova.server().state = "active"
         await applied(provider, request, lambda: host(provider).reason == "Claimed")
@@ -218,10 +218,10 @@ async def test_a_machine_is_replaced_only_once_its_workload_says_so(nova: NovaCl
     before = dataclasses.replace(other, workload={**other.workload, "status": ran})
     async with running(nova) as (provider, _):
         for _ in range(3):
-            told = await provider.apply(before)
-            assert told.synchronized.reason == "Replacing"
-            assert told.observed is not None
-            assert told.observed["provisioning"]["state"] == "deprovisioning"
+            reported = await provider.apply(before)
+            assert reported.synchronized.reason == "Replacing"
+            assert reported.observed is not None
+            assert reported.observed["provisioning"]["state"] == "deprovisioning"
         assert nova.runs("small-0") == "http://images.example/os", "its end would not be known"
     noted = dataclasses.replace(other, workload={**other.workload, "status": {"phase": "Provisioning"}})
     async with running(nova) as (provider, _):

@@ -24,7 +24,7 @@ def test_credentials_go_to_https_endpoints_only(endpoint: str, driver: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "reported"),
     [
         ({"driver": "openstack"}, "needs the URL of Keystone"),
         ({"driver": "openstack", "endpoint": "https://c:5000/v3", "subnet": "s"}, "subnet: driver openstack does not have that"),
@@ -35,6 +35,6 @@ def test_credentials_go_to_https_endpoints_only(endpoint: str, driver: str) -> N
         ({"driver": "azure"}, "'ec2' or 'openstack'"),
     ],
 )
-def test_what_the_driver_does_not_know_is_refused(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_what_the_driver_does_not_know_is_refused(fields: dict[str, Any], reported: str) -> None:
+    with pytest.raises(ValidationError, match=reported):
         parameters(**fields)

@@ -80,14 +80,14 @@ async def test_a_machine_that_is_refused_is_held_and_tried_again(source: Cloud, 
     async with running(source) as (provider, changes):
         request = claim("w", only(provider))
         source.proxy.answer = once(source.refused(why), "create")
-        told = await provider.apply(request)
-        assert (told.bound.status, told.synchronized.status, told.synchronized.reason) == (True, False, reason)
+        reported = await provider.apply(request)
+        assert (reported.bound.status, reported.synchronized.status, reported.synchronized.reason) == (True, False, reason)
         assert (host(provider).available, host(provider).reason) == (False, reason)
         assert request.source.uid in changes
         assert way_out in host(provider).message
         said = host(provider).message.partition("(")[2].rstrip(")")
         assert said, "the owner is told what the cloud said"
-        assert said not in told.synchronized.message, "the tenant is not"
+        assert said not in reported.synchronized.message, "the tenant is not"
         assert (await provider.apply(request)).synchronized.status is True
         await eventually(lambda: source.runs("small-0") == "http://images.example/os")
 
@@ -246,10 +246,10 @@ async def test_two_clusters_that_claim_one_slot_at_once_leave_one_machine(source
         del source.proxy.meet["create"]
         assert len(source.instances()) == 2
         for _ in range(2):
-            told = [await provider.apply(request) for provider, request in rivals]
-        won = [item.bound.status for item in told]
+            reported = [await provider.apply(request) for provider, request in rivals]
+        won = [item.bound.status for item in reported]
         assert sorted(won, key=str) == [False, True]
-        assert told[won.index(False)].bound.reason == "HostTaken"
+        assert reported[won.index(False)].bound.reason == "HostTaken"
         [left] = source.instances()
         assert left.tags["workload.metal3.io/workload-uid"] == rivals[won.index(True)][1].workload_uid
         loser, request = rivals[won.index(False)]
@@ -259,8 +259,12 @@ async def test_two_clusters_that_claim_one_slot_at_once_leave_one_machine(source
 
 async def test_credentials_that_cannot_work_are_reported_at_once(source: Cloud) -> None:
     (first, *_), good = source.keys, dict(source.credentials)
-    for broken, told in (({first: b"x"}, "missing: "), ({**good, first: b"\xff"}, "not text"), ({**good, first: b"a\nb"}, "line breaks")):
+    for broken, reported in (
+        ({first: b"x"}, "missing: "),
+        ({**good, first: b"\xff"}, "not text"),
+        ({**good, first: b"a\nb"}, "line breaks"),
+    ):
         source.credentials = broken
-        with pytest.raises(BadClass, match=told):
+        with pytest.raises(BadClass, match=reported):
             async with running(source):
                 pass

@@ -81,10 +81,10 @@ async def test_a_container_disk_needs_no_volume(source: KubeVirt) -> None:
 
 async def test_nothing_is_installed_while_it_is_to_be_off(source: KubeVirt) -> None:
     async with running(source) as (provider, _):
-        told = await provider.apply(request(provider, online=False))
-        assert told.synchronized.status is True
-        assert told.observed is not None
-        assert told.observed["provisioning"]["state"] == "available"
+        reported = await provider.apply(request(provider, online=False))
+        assert reported.synchronized.status is True
+        assert reported.observed is not None
+        assert reported.observed["provisioning"]["state"] == "available"
         assert source.api.all(DV) == []
 
 
@@ -144,18 +144,18 @@ async def test_another_checksum_of_what_runs_is_no_reason_to_install_it_again(so
 async def test_a_replaced_image_is_reported_as_replacing(source: KubeVirt) -> None:
     async with booted(source) as (provider, _):
         source.simulation.hold = True
-        told = await provider.apply(request(provider, image="http://images.example/new"))
-        assert told.synchronized.reason == "Replacing"
-        assert told.observed is not None
-        assert told.observed["provisioning"]["state"] == "deprovisioning"
+        reported = await provider.apply(request(provider, image="http://images.example/new"))
+        assert reported.synchronized.reason == "Replacing"
+        assert reported.observed is not None
+        assert reported.observed["provisioning"]["state"] == "deprovisioning"
 
 
 async def test_what_the_owner_deletes_is_gone_and_not_made_again(source: KubeVirt) -> None:
     async with booted(source) as (provider, wanted):
         source.request_deletion("small-0")
-        told = await provider.apply(wanted)
-        assert (told.bound.status, told.bound.reason) == (False, "HostGone")
-        assert "delete this Workload" in told.bound.message
+        reported = await provider.apply(wanted)
+        assert (reported.bound.status, reported.bound.reason) == (False, "HostGone")
+        assert "delete this Workload" in reported.bound.message
         await eventually(lambda: source.find("small-0") is None)
         assert (await provider.apply(wanted)).bound.reason == "HostGone"
         assert source.find("small-0") is None

@@ -84,9 +84,9 @@ async def test_expired_credentials_and_new_ones(source: KubeVirt, api: FakeApi) 
 async def test_no_room_in_the_quota_and_room_again(source: KubeVirt, api: FakeApi) -> None:
     async with running(source) as (provider, changes):
         api.fail = refuse("POST", "virtualmachines", Failure(403, "Forbidden", QUOTA))
-        told = await provider.apply(request(provider))
-        assert (told.bound.status, told.bound.reason) == (False, "QuotaExceeded")
-        assert "canary" not in told.bound.message
+        reported = await provider.apply(request(provider))
+        assert (reported.bound.status, reported.bound.reason) == (False, "QuotaExceeded")
+        assert "canary" not in reported.bound.message
         assert host(provider).source.uid in changes
         assert (host(provider).available, host(provider).reason) == (False, "QuotaExceeded")
         assert "raise the ResourceQuota" in host(provider).message
@@ -113,9 +113,9 @@ async def test_a_released_claim_leaves_no_trouble_behind(source: KubeVirt, api: 
 async def test_a_machine_that_is_refused(source: KubeVirt, api: FakeApi, failure: Failure) -> None:
     async with running(source) as (provider, _):
         api.fail = refuse("POST", "virtualmachines", failure)
-        told = await provider.apply(request(provider))
-        assert told.bound.reason == "MachineRefused"
-        assert "canary" not in told.bound.message
+        reported = await provider.apply(request(provider))
+        assert reported.bound.reason == "MachineRefused"
+        assert "canary" not in reported.bound.message
         assert "canary" in host(provider).message
         assert "correct the flavor" in host(provider).message
 
@@ -239,8 +239,8 @@ async def test_checksums_are_verified_or_nothing_is_installed(source: KubeVirt, 
         assert (await provider.apply(wanted)).synchronized.reason == "ChecksumMissing"
         wanted.workload["spec"]["image"] = {"url": IMAGE, "checksum": "0" * 64, "checksumType": "sha256"}
         api.hooks["POST datavolumes"] = prune
-        told = await provider.apply(wanted)
-        assert (told.bound.status, told.synchronized.reason) == (True, "ChecksumUnsupported")
+        reported = await provider.apply(wanted)
+        assert (reported.bound.status, reported.synchronized.reason) == (True, "ChecksumUnsupported")
         assert api.all(DV) == []
         del api.hooks["POST datavolumes"]
         await applied(provider, wanted, lambda: source.runs("small-0") == IMAGE)
