@@ -133,10 +133,11 @@ class _Server:
         )
         self._admission.serve(self._catalog.registries)
         self._gateway = gateway_settings(arguments, self._catalog, self.delegation)
-        self._follow: Callable[[], Awaitable[None]] | None = None
-        self._follow_gateway: Callable[[], Awaitable[None]] | None = None
-        self._gateway_opens = asyncio.Event()
-        self._bundle: Callable[[], bytes] | None = None
+        loop = asyncio.get_running_loop()
+        # The ports choose their certificates when they open.
+        self._follow: asyncio.Future[Callable[[], Awaitable[None]]] = loop.create_future()
+        self._follow_gateway: asyncio.Future[Callable[[], Awaitable[None]]] = loop.create_future()
+        self._bundle: asyncio.Future[Callable[[], bytes]] = loop.create_future()
 
     async def close(self) -> None:
         """Cancel the running requests to the management cluster."""
@@ -200,8 +201,9 @@ class _Server:
         )
         if isinstance(certificate, SelfMade):
             made = certificate
-            self._bundle = lambda: made.bundle
-        tls, self._follow = _served(certificate)
+            self._bundle.set_result(lambda: made.bundle)
+        tls, follow = _served(certificate)
+        self._follow.set_result(follow)
         self.delegation.trust.attach(tls)
         return tls
 
@@ -210,8 +212,8 @@ class _Server:
         sans = names(arguments.gateway_tls_san, arguments.gateway_bind_address)
         certificate = await self._certificate(arguments.gateway_tls_cert_file, arguments.gateway_tls_private_key_file, sans)
         # A client certificate could not be passed on, so none is requested.
-        tls, self._follow_gateway = _served(certificate, asks=False)
-        self._gateway_opens.set()
+        tls, follow = _served(certificate, asks=False)
+        self._follow_gateway.set_result(follow)
         return tls
 
     async def _certificate(self, certificate: Path | None, key: Path | None, sans: list[str]) -> FileCertificate | SelfMade:
@@ -226,17 +228,13 @@ class _Server:
         return GatewayPort(settings=self._gateway, tls=self._gateway_tls, host=host, port=port)
 
     async def _follow_certificate(self) -> None:
-        assert self._follow is not None, "the certificate is chosen before tasks start"
-        await self._follow()
+        await (await self._follow)()
 
     async def _follow_gateway_certificate(self) -> None:
-        await self._gateway_opens.wait()
-        assert self._follow_gateway is not None, "it is chosen before the port opens"
-        await self._follow_gateway()
+        await (await self._follow_gateway)()
 
     async def _keep_bundle(self) -> None:
-        assert self._bundle is not None, "the certificate is chosen before tasks start"
-        await CaBundleKeeper(self._client, self._versions(), self._bundle).run()
+        await CaBundleKeeper(self._client, self._versions(), await self._bundle).run()
 
     def _versions(self) -> list[str]:
         """Return the names of this server's APIServices."""

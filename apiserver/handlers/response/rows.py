@@ -102,8 +102,8 @@ class RowCache:
 
 def row_of(resource: Resource, entry: Entry) -> Row:
     """Return the entry's row, which is created at the first use."""
-    row: Row | None = entry.row
-    if row is None:
+    row = entry.row
+    if not isinstance(row, Row):
         obj = entry.object()
         name = entry.name if resource.shown_name is None else resource.shown_name(obj)
         encoded = [orjson.dumps(name), *(_cell(column, column.of(obj)) for column in columns(resource))]

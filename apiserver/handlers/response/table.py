@@ -14,7 +14,7 @@ import orjson
 
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response import metadata
-from apiserver.handlers.response.rows import Ages, RowCache, columns, row_of
+from apiserver.handlers.response.rows import Ages, Row, RowCache, columns, row_of
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.resource import Resource
 
@@ -80,8 +80,8 @@ def rows(query: Mapping[str, str], resource: Resource, version: str, entries: It
 def _usual(resource: Resource, entry: Entry, ages: Ages) -> bytes:
     """Return the row in the form that kubectl requests, cached until one of its ages changes."""
     row = entry.row
-    if row is not None and row.whole is not None and row.until > ages.now:
-        return row.whole  # type: ignore[no-any-return] # an entry's row is Any to all but this module
+    if isinstance(row, Row) and row.whole is not None and row.until > ages.now:
+        return row.whole
     made = _row(resource, entry, ages, "Metadata", "v1")
     ROWS.add(row_of(resource, entry), made, ages.until)
     return made

@@ -37,7 +37,7 @@ class Entry:
     ) -> None:
         self.key, self.namespace, self.name, self.revision = key, namespace, name, revision
         self.json, self.labels, self.fields = json, labels, fields
-        self.row: Any = None
+        self.row: object = None
 
     @property
     def overhead(self) -> int:

@@ -9,17 +9,30 @@ from typing import Any
 
 from apiserver.apis.status import cause
 
-_KNOWN: dict[int, tuple[dict[str, Any], bool]] = {}
-"""Whether a schema contains a set or map, by the schema's id().
+LIST_TYPES = ("set", "map")
 
-The schema is kept, so that no other object gets its id."""
+
+def with_list_types(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of the schema that are sets or maps, or contain one; {} if there are
+    none."""
+    found: dict[str, Any] = {}
+    if schema.get("x-kubernetes-list-type") in LIST_TYPES:
+        found = {key: part for key, part in schema.items() if key.startswith("x-kubernetes-list-")}
+    for key in ("items", "additionalProperties"):
+        if isinstance(part := schema.get(key), dict) and (inner := with_list_types(part)):
+            found[key] = inner
+    properties = {name: with_list_types(part) for name, part in (schema.get("properties") or {}).items()}
+    # An additional property has another name than all properties.
+    if kept := {name: part for name, part in properties.items() if part or "additionalProperties" in found}:
+        found["properties"] = kept
+    return found
 
 
 def duplicate_causes(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[dict[str, str]]:
     """Yield a cause for each item that repeats an earlier one.
 
-    `schema` must never be changed (see model_schema)."""
-    if not _concerned(schema):
+    `schema` is what with_list_types returns."""
+    if not schema:
         return
     if isinstance(value, dict):
         properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
@@ -44,12 +57,3 @@ def _of_list(schema: dict[str, Any], items: list[Any], path: str) -> Iterator[di
         if text in seen:
             yield cause("FieldValueDuplicate", f"Duplicate value: {text}", f"{path}[{index}]")
         seen.add(text)
-
-
-def _concerned(schema: dict[str, Any]) -> bool:
-    known = _KNOWN.get(id(schema))
-    if known is None:
-        parts = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
-        below = [_concerned(part) for part in parts if isinstance(part, dict)]
-        known = _KNOWN[id(schema)] = (schema, schema.get("x-kubernetes-list-type") in ("set", "map") or any(below))
-    return known[1]

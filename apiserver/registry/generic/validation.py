@@ -14,7 +14,7 @@ from apiserver.apis.base import Model
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import CAUSES, ApiError, cause, invalid
 from apiserver.apis.wording import field_path, kind_of, worded
-from apiserver.registry.generic.listtypes import duplicate_causes
+from apiserver.registry.generic.listtypes import duplicate_causes, with_list_types
 from apiserver.registry.generic.resource import Resource
 from apiserver.registry.generic.schema import model_schema
 from apiserver.registry.generic.sharing import changed
@@ -56,6 +56,12 @@ def _attributes(model: type[Model], fields: set[str]) -> set[str]:
 
 
 @lru_cache(maxsize=256)
+def _list_schema(model: type[Model]) -> dict[str, Any]:
+    """Return the parts of the model's schema that are lists without duplicates."""
+    return with_list_types(model_schema(model))
+
+
+@lru_cache(maxsize=256)
 def _part(model: type[Model], attributes: frozenset[str]) -> type[Model]:
     """Return the model reduced to these attributes and the metadata, which every kind has."""
     kept: Any = {name: (field.rebuild_annotation(), field) for name, field in model.model_fields.items() if name in attributes}
@@ -70,7 +76,7 @@ def _normalized(resource: Resource, model: type[Model], obj: dict[str, Any], nam
         found = _with_defaults(model, obj, complaints)
         if not found:
             raise refuse(resource, name, [one for detail in complaints[:CAUSES] for one in _causes(detail)]) from None
-    causes = list(duplicate_causes(model_schema(model), found))
+    causes = list(duplicate_causes(_list_schema(model), found))
     if causes:
         raise refuse(resource, name, causes)
     return found
