@@ -39,15 +39,6 @@ class Fleet:
         """The holders of slots without a machine, by the slot's uid. The Host's claim records a
         holder; this copy keeps other Workloads from the slot."""
 
-    def offer(self, flavors: Iterable[Flavor]) -> None:
-        """Offer from now on those of the flavors that the class's host selector matches.
-
-        Existing machines stay."""
-        changed = self.offers.change(flavors)
-        self._by_id = self._ids()
-        if self.synced:
-            self._notify(changed)
-
     def saw(self, instances: Iterable[Instance]) -> None:
         """Replace the known machines with all that the source has now."""
         now: dict[str, list[Instance]] = {}

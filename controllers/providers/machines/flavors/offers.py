@@ -1,4 +1,4 @@
-"""Keep what a class offers now: the flavors that its host selector matches, and their slots."""
+"""Keep what a class offers: the flavors that its host selector matches, and their slots."""
 
 from __future__ import annotations
 
@@ -16,18 +16,9 @@ class Offers(Generic[AnyFlavor]):
     uid."""
 
     def __init__(self, place: str, selector: Object | None, flavors: Iterable[AnyFlavor]) -> None:
-        self.place, self._selector = place, selector
-        self.slots: dict[str, Slot] = {}
-        self._flavors: dict[str, AnyFlavor] = {}
-        self.change(flavors)
-
-    def change(self, flavors: Iterable[AnyFlavor]) -> set[str]:
-        """Offer these flavors from now on. Return the uids of slots that may have appeared, changed
-        or disappeared."""
-        self._flavors = {flavor.name: flavor for flavor in flavors if matches(self._selector, flavor.labels)}
-        before = self.slots
-        self.slots = {slot_uid(self.place, slot): slot for slot in offered_slots(self._flavors.values())}
-        return before.keys() | self.slots.keys()
+        self.place = place
+        self._flavors = {flavor.name: flavor for flavor in flavors if matches(selector, flavor.labels)}
+        self.slots: dict[str, Slot] = {slot_uid(place, slot): slot for slot in offered_slots(self._flavors.values())}
 
     def named(self, name: str) -> AnyFlavor | None:
         """Return the flavor of this name, whatever its capacity."""

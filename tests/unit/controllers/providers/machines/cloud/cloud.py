@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from controllers.providers.machines.cloud import CloudProvider
 from controllers.providers.machines.cloud.parameters import CloudFlavor
 from controllers.providers.testing import SourceHarness
+from tests.unit.controllers.providers.machines.offering import offer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,7 +103,7 @@ class Cloud(SourceHarness):
     def offer(self, *flavors: Object) -> None:
         """Change what the running provider offers."""
         assert self.made is not None
-        self.made.fleet.offer([CloudFlavor.decode(item) for item in flavors])
+        offer(self.made.fleet, [CloudFlavor.decode(item) for item in flavors])
 
     def add_host(self, name: str) -> None:
         self.offer(self.flavor(), self.flavor(name))

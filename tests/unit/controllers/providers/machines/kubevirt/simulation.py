@@ -15,6 +15,7 @@ from controllers.providers.machines.kubevirt.parameters import MachineFlavor
 from controllers.providers.testing import SourceHarness
 from hack.kubevirt.controller import Simulation
 from tests.unit.controllers.fakeapi import Failure, FakeApi
+from tests.unit.controllers.providers.machines.offering import offer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,7 +65,7 @@ class KubeVirt(SourceHarness):
     def offer(self, *flavors: Object) -> None:
         """Change what the running provider offers."""
         assert self.made is not None
-        self.made.fleet.offer([MachineFlavor.decode(item) for item in flavors])
+        offer(self.made.fleet, [MachineFlavor.decode(item) for item in flavors])
 
     def add_host(self, name: str) -> None:
         self.offer(flavor(), flavor(name))
