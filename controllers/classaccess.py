@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from apiserver.apis.bounded import remembering
+from apiserver.apis.bounded import bounded_lru_cache
 from apiserver.apis.images import deploy_problems
 from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
 from apiserver.apis.workloadclass import retain_problem
@@ -46,7 +46,7 @@ def names_namespace(class_: Object, namespace: Object) -> bool:
     return selector is not None and matches(selector, labels_of(namespace))
 
 
-@remembering(256, 1024)
+@bounded_lru_cache(256, 1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 

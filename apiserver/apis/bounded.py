@@ -1,7 +1,7 @@
 """Provide caches with a bounded number of bytes, because tenants choose the size of their content.
 
-Every cache of the server and of the controllers is a Bounded or uses `remembering`; a test enforces
-this.
+Every cache of the server and of the controllers is a Bounded or uses `bounded_lru_cache`; a test
+enforces this.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ENTRY = 200
 PART = 64
 """The approximate bytes of memory of a part of a value besides its text."""
 
-REMEMBERING: dict[str, object] = {}
+BOUNDED_CACHES: dict[str, object] = {}
 """The functions whose results are cached, with their caches."""
 
 
@@ -91,7 +91,7 @@ def footprint(value: Any) -> int:
     return size
 
 
-def remembering(entries: int, characters: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def bounded_lru_cache(entries: int, characters: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Cache the latest results of a pure function, except for strings longer than `characters`.
 
     The result, and the objects that it refers to, must be no larger than the arguments, or have a
@@ -99,7 +99,7 @@ def remembering(entries: int, characters: int) -> Callable[[Callable[P, R]], Cal
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         remembered = lru_cache(maxsize=entries)(function)
-        REMEMBERING[f"{function.__module__}.{function.__qualname__}"] = remembered
+        BOUNDED_CACHES[f"{function.__module__}.{function.__qualname__}"] = remembered
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from apiserver.apis.base import Model, Timestamp
-from apiserver.apis.bounded import remembering
+from apiserver.apis.bounded import bounded_lru_cache
 from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, OwnerReference, SecretReference
 from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CustomDeploy, Reported, ReportedImage
 from apiserver.apis.names import FIRST_BOOT
@@ -34,7 +34,7 @@ REMEMBERED = 2**15
 IDENTITY = uuid.UUID("5b0e6a52-6c8f-5d0a-9a3e-3c1a6d1f7b10")
 
 
-@remembering(REMEMBERED, 128)
+@bounded_lru_cache(REMEMBERED, 128)
 def host_name(real_uid: str) -> str:
     """Return the name of the Host of the real host with this uid.
 
@@ -42,7 +42,7 @@ def host_name(real_uid: str) -> str:
     return str(uuid.uuid5(IDENTITY, real_uid))
 
 
-@remembering(REMEMBERED, 128)
+@bounded_lru_cache(REMEMBERED, 128)
 def view_uid(real_uid: str, namespace: str) -> str:
     """Return the uid of a real host's view in a namespace.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from apiserver.apis.bounded import remembering
+from apiserver.apis.bounded import bounded_lru_cache
 
 KI, MI, GI, TI = 2**10, 2**20, 2**30, 2**40
 
@@ -19,7 +19,7 @@ _SUFFIXES = {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e1
 _FORM = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[mkMGTPE]))?")
 
 
-@remembering(4096, 64)
+@bounded_lru_cache(4096, 64)
 def parse_quantity(value: int | str) -> float:
     """Return the number of a quantity: 64Gi is 68719476736. Raises ValueError for other text."""
     match = _FORM.fullmatch(str(value))

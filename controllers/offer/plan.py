@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from itertools import zip_longest
 
-from apiserver.apis.bounded import remembering
+from apiserver.apis.bounded import bounded_lru_cache
 from apiserver.apis.host import dirty_for, is_open_to, reserved_for, unavailable_reason
 from apiserver.client.objects import Object, name_of
 
@@ -102,6 +102,6 @@ def _choose(hosts: Sequence[Offered], namespace: int, points: Mapping[str, int],
     return [host for turn in zip_longest(*best) for host in turn if host is not None][:limit]
 
 
-@remembering(1 << 16, 253)
+@bounded_lru_cache(1 << 16, 253)
 def _point(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

@@ -491,7 +491,7 @@ class Scheduler:
                 raise QuotaExceeded("QuotaExceeded", error.message) from None
             if error.status in {403, 404, 409, 422}:
                 log.info("workload %s: not bound to host %s: %s", key_of(workload), host, error)
-                if await self._settled(workload):
+                if await self._is_obsolete(workload):
                     self._free.forget(host)
                     return True
                 if error.forbidden or error.invalid:
@@ -508,7 +508,7 @@ class Scheduler:
         self._cluster.events.event(typed(kinds.WORKLOADS, workload), "Normal", "Bound", "a host was found", detail=f"host {host}")
         return True
 
-    async def _settled(self, workload: Object) -> bool:
+    async def _is_obsolete(self, workload: Object) -> bool:
         """Return whether the Workload needs no such host any more.
 
         The informer may lag behind our own binding, or behind a change of spec. The event of a

@@ -81,7 +81,7 @@ def _scaled(story: Story, cluster: Running) -> None:
     story.step("The tenant wants fewer")
     refused = cluster.try_kubectl(TENANT, "scale", SETS, SET, "--replicas=2")
     assert refused.returncode != 0, refused.stdout
-    story.told(refused.stderr.strip())
+    story.print_line(refused.stderr.strip())
     story.show(cluster, TENANT, "patch", SETS, SET, "--type=merge", "-p", '{"spec": {"minAvailable": 2}}')
     story.show(cluster, TENANT, "scale", SETS, SET, "--replicas=2")
     eventually(lambda: _names(cluster) == ["db-0", "db-1"], seconds=60)

@@ -63,7 +63,7 @@ def _provisioned(story: Story, cluster: Running, consumers: Consumers) -> list[s
     story.step("Four machines of one Cluster API cluster choose hosts by their selectors: two servers, two virtual machines")
     steps = consumers.until("provision")
     for name, taken in steps.items():
-        story.told(f"{name}: {' → '.join(step['step'] for step in taken)} on {taken[-1]['host']}")
+        story.print_line(f"{name}: {' → '.join(step['step'] for step in taken)} on {taken[-1]['host']}")
     story.show(cluster, TENANT, "get", BMH, "-n", TENANT, "-L", KIND)
     story.show(cluster, OWNER, "get", "virtualmachines", "-n", NAMESPACE)
     hosts = {name: taken[-1]["host"] for name, taken in steps.items()}
@@ -99,7 +99,7 @@ def _changed_in_use(story: Story, cluster: Running) -> None:
     story.show(cluster, ADMIN, "get", HOSTS)
     for host in cluster.items(ADMIN, HOSTS):
         if host["spec"]["className"] == "vms":
-            story.told(f"{host['spec']['source']['name']}: {host['status']['message']}")
+            story.print_line(f"{host['spec']['source']['name']}: {host['status']['message']}")
     assert _instances(cluster) == before
     assert {vm["spec"]["template"]["spec"]["domain"]["memory"]["guest"] for vm in _vms(cluster)} == {"4096Mi"}
     story.checked("the machines stay as they are, and the hosts say so")
@@ -112,7 +112,7 @@ def _expired_credentials(story: Story, cluster: Running, machines: Machines) -> 
     machines.put_credentials(json.dumps(config))
     eventually(lambda: _connected(cluster)["reason"] == "Unauthorized")
     story.show(cluster, ADMIN, "get", CLASSES)
-    story.told(f"vms: {_connected(cluster)['message']}")
+    story.print_line(f"vms: {_connected(cluster)['message']}")
     assert _kinds(cluster) == ["server", "server", "vm", "vm"]
     story.checked("the class says what to do, and the tenant still sees its hosts as they were last known")
     machines.put_credentials(machines.kubeconfig())
@@ -125,7 +125,7 @@ def _released(story: Story, cluster: Running, consumers: Consumers, hosts: list[
     _set_flavors(cluster, [{**_class(cluster)["spec"]["parameters"]["flavors"][0], "memory": "4Gi", "capacity": 2}])
     eventually(lambda: _reasons(cluster) == ["Claimed", "Claimed"])
     for name, taken in consumers.until("done").items():
-        story.told(f"{name}: {' → '.join(step['step'] for step in taken)}")
+        story.print_line(f"{name}: {' → '.join(step['step'] for step in taken)}")
     eventually(lambda: _free(cluster) == hosts)
     eventually(lambda: not cluster.items(OWNER, "virtualmachines,virtualmachineinstances,datavolumes,secrets", "-n", NAMESPACE))
     story.show(cluster, TENANT, "get", BMH, "-n", TENANT, "-L", KIND)

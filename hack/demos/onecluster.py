@@ -61,7 +61,7 @@ def _installed(story: Story, cluster: Running, gateway: Running, first: Consumer
     hosts = {}
     for tenant, consumers in zip(TENANTS, (first, second), strict=True):
         (steps,) = consumers.until("provision").values()
-        story.told(f"{tenant}: {' → '.join(step['step'] for step in steps)} on {steps[-1]['host']}")
+        story.print_line(f"{tenant}: {' → '.join(step['step'] for step in steps)} on {steps[-1]['host']}")
         hosts[tenant] = steps[-1]["host"]
     story.show(gateway, "a", "get", BMH)
     story.show(cluster, ADMIN, "get", *REAL)

@@ -44,7 +44,7 @@ class Outage:
         self.link.drop()
         eventually(lambda: self.connected()["status"] == "False", 180)
         said = self.connected()
-        story.told(f"after {time.monotonic() - begin:.0f} s: {said['reason']}: {said['message']}")
+        story.print_line(f"after {time.monotonic() - begin:.0f} s: {said['reason']}: {said['message']}")
         stale = said["message"].partition("is of ")[2]
         assert stale, "it says since when"
         self._power(on=False)
@@ -57,13 +57,13 @@ class Outage:
         self._until(begin + seconds, stale)
         self._power(on=False)
         story.checked("shortly before the end: the machine is to be off")
-        eventually(self._told)
+        eventually(self._is_reported)
         story.checked("both Workloads say that the source does not answer, and that what is asked for is kept")
         assert self._real() == before, "nothing has reached the machines meanwhile"
         story.checked("at the end nothing has changed at the real hosts")
         tried = self.link.tried
         self._mended()
-        story.told(f"{tried} connections were tried in {seconds:.0f} s, one in {seconds / max(tried, 1):.0f} s")
+        story.print_line(f"{tried} connections were tried in {seconds:.0f} s, one in {seconds / max(tried, 1):.0f} s")
 
     def _mended(self) -> None:
         """Check that all the latest requests are carried out, once."""
@@ -72,9 +72,9 @@ class Outage:
         mended = time.monotonic()
         self.link.mend()
         eventually(lambda: self.connected()["status"] == "True", 120)
-        story.told(f"connected after {time.monotonic() - mended:.1f} s")
+        story.print_line(f"connected after {time.monotonic() - mended:.1f} s")
         eventually(lambda: self._workload(NEW)["status"]["phase"] == "Running", 120)
-        story.told(f"the Workload that was made meanwhile runs after {time.monotonic() - mended:.1f} s")
+        story.print_line(f"the Workload that was made meanwhile runs after {time.monotonic() - mended:.1f} s")
         eventually(lambda: not cluster.get(OWNER, BMH, self.host, "-n", "metal3")["status"]["poweredOn"])
         installed = [real["metadata"]["name"] for real in cluster.items(OWNER, BMH, "-n", "metal3") if "image" in real["spec"]]
         assert len(installed) == 2, f"two hosts run something: {installed}"
@@ -97,7 +97,7 @@ class Outage:
             time.sleep(max(0.0, min(pause, end - time.monotonic())))
         self.story.checked(f"reads answer all the time (with kubectl's start {worst:.1f} s at most), and still of {stale}")
 
-    def _told(self) -> bool:
+    def _is_reported(self) -> bool:
         """Return whether the waiting Workloads report the outage."""
         reasons = {}
         for item in self.cluster.items(TARGET, WORKLOADS, "-n", self.namespace):

@@ -125,7 +125,7 @@ class Pivot:
         story, cluster = self.story, self.cluster
         story.step("Cluster API's objects move as clusterctl moves them: created again in the target, without finalizers in the source")
         for name in capi.move(cluster, ADMIN, TARGET, TENANT, MACHINE):
-            story.told(name)
+            story.print_line(name)
         left = cluster.items(ADMIN, capi.MACHINE, "-n", TENANT)
         assert left == [], left
         assert self.consumer_of(ADMIN, host) == "Metal3Machine"
@@ -164,7 +164,7 @@ class Pivot:
             story.step("The link is cut")
             link.cut()
             eventually(lambda: self.connected()["status"] == "False")
-            story.told(f"{self.connected()['reason']}: {self.connected()['message']}")
+            story.print_line(f"{self.connected()['reason']}: {self.connected()['message']}")
             assert "is of 20" in self.connected()["message"], "it says since when"
             story.show(cluster, TARGET, "get", BMH, host, "-n", TENANT)
             story.checked("reads answer with what was last known")
@@ -249,12 +249,12 @@ class Pivot:
         """Run the command, and print its output."""
         argv = ["move", "--to", self.cluster.kubeconfig(target), "--namespace", TENANT, *options]
         shown = ["metal3-workloads", "move", "--to", f"{target}.kubeconfig", *argv[3:]]
-        self.story.told(f"{source}$ {' '.join(shown)}")
+        self.story.print_line(f"{source}$ {' '.join(shown)}")
         program = str(Path(sys.executable).with_name("metal3-workloads"))
         given = [program, *argv, "--kubeconfig", self.cluster.kubeconfig(source)]
         done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=SECONDS)
         for line in done.stdout.splitlines():
-            self.story.told(line)
+            self.story.print_line(line)
         assert done.returncode == 0, done.stderr
 
     def acts(self, who: str, scenario: str) -> str:
@@ -265,7 +265,7 @@ class Pivot:
         assert done.returncode == 0, f"{done.stderr}after\n{done.stdout}"
         steps = [json.loads(line) for line in done.stdout.splitlines()]
         for step in steps:
-            self.story.told(f"{step['step']} {step.get('host', '')}".strip())
+            self.story.print_line(f"{step['step']} {step.get('host', '')}".strip())
         return next(str(step["host"]) for step in steps if "host" in step)
 
     def consumer_of(self, who: str, host: str) -> str:

@@ -28,12 +28,12 @@ class Story:
     def show(self, cluster: Running, who: str, *arguments: str) -> str:
         """Print a kubectl command and its output. Return the output."""
         self._print(f"   {who}$ kubectl {' '.join(arguments)}")
-        printed = cluster.kubectl(who, *arguments)
-        for line in printed.rstrip().splitlines():
+        output = cluster.kubectl(who, *arguments)
+        for line in output.rstrip().splitlines():
             self._print(f"   | {line}")
-        return printed
+        return output
 
-    def told(self, line: str) -> None:
+    def print_line(self, line: str) -> None:
         """Print a line of another program's output."""
         self._print(f"   | {line}")
 

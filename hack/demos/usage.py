@@ -59,7 +59,7 @@ def _reported(story: Story, cluster: Running, begin: int) -> int:
     story.step("The owner asks who had machines")
     eventually(lambda: _differs(cluster, begin))
     for line in usage(cluster, "table", begin).splitlines():
-        story.told(line)
+        story.print_line(line)
     refused = cluster.try_kubectl("a", "get", RECORDS)
     assert "forbidden" in refused.stderr, refused.stdout + refused.stderr
     story.checked("each tenant has a row, a machine that is off has only allocated seconds, and tenants cannot read the records")
@@ -107,7 +107,7 @@ def _added_up(story: Story, cluster: Running, begin: int, middle: int, end: int)
     story.step("The report is read by a program")
     text = usage(cluster, "csv", begin, end)
     for line in text.splitlines():
-        story.told(line)
+        story.print_line(line)
     rows = list(csv.DictReader(StringIO(text)))
     total = json.loads(usage(cluster, "json", begin, end))["total"]
     halves = [json.loads(usage(cluster, "json", *times))["total"] for times in ((begin, middle), (middle, end))]

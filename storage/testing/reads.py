@@ -22,7 +22,7 @@ def keys(page: Page) -> list[str]:
 
 
 class ReadTests(Harness):
-    async def test_what_is_not_there(self, store: Store) -> None:
+    async def test_missing_keys(self, store: Store) -> None:
         assert await store.get("/a") is None
         page = await store.list("/a")
         assert ([*page.items], page.more) == ([], False)

@@ -84,11 +84,11 @@ def assert_sound(stack: Stack) -> None:
         _assert_views_follow(server)
         _assert_remembered(server)
         for workload in server.all("Workload"):
-            _assert_told(workload)
+            _assert_reported(workload)
     _assert_records_agree(stack)
 
 
-def _assert_told(workload: Object) -> None:
+def _assert_reported(workload: Object) -> None:
     ready = find_condition(workload, "Ready")
     assert ready["status"] == "True" or len(ready["message"]) > 10, f"{workload['metadata']['name']} is not told what it waits for: {ready}"
 

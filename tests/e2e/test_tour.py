@@ -141,7 +141,7 @@ def _free(dev: Dev, count: int) -> None:
     expect_free(dev.owner.items("hosts"), count)
 
 
-def test_what_kubectl_makes_by_itself(dev: Dev) -> None:
+def test_protobuf_and_strategic_merge_patches_of_kubectl(dev: Dev) -> None:
     """Check the forms in which kubectl sends kinds that it was built with: protobuf, and strategic
     merge patches."""
     tenant = dev.user("tenant-b")

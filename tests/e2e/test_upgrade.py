@@ -110,7 +110,7 @@ def test_what_stays_accepted_is_refused_in_a_new_object(upgraded: Dev) -> None:
         upgraded.owner("create", "-f", "-", stdin=json.dumps(new))
 
 
-def test_what_waited_continues(upgraded: Dev) -> None:
+def test_waiting_workloads_continue_after_the_upgrade(upgraded: Dev) -> None:
     """Check that waiting Workloads continue, and that everything can be released."""
     upgraded.owner(
         "patch", "workload", "large", "-n", "tenant-b", "--type=merge", "-p", '{"spec": {"requirements": {"cpuCount": 1, "ram": null}}}'

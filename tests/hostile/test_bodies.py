@@ -116,7 +116,7 @@ def test_data(served: Served, tenant: Client, kind: str, name: str, form: str) -
 
 @pytest.mark.parametrize("form", ["create", "merge"])
 @pytest.mark.parametrize("name", JSON)
-def test_what_is_no_object(served: Served, tenant: Client, name: str, form: str) -> None:
+def test_bodies_that_are_no_object(served: Served, tenant: Client, name: str, form: str) -> None:
     judge(served, tenant, lambda size: request("Workload", form, sent(JSON[name](size))))
 
 

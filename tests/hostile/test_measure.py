@@ -54,7 +54,7 @@ async def test_steps_are_timed_one_by_one() -> None:
         steps.end()
 
 
-def test_what_is_kept_each_time_is_found() -> None:
+def test_a_memory_leak_is_found() -> None:
     kept: list[bytes] = []
     size = 1 << 24  # far more than earlier tests have left free
 

@@ -38,11 +38,11 @@ def careless(data: bytes) -> None:
     assert {b"known": 1}[data]
 
 
-def test_what_is_too_slow_is_found() -> None:
+def test_a_slow_target_is_found() -> None:
     with pytest.raises(Slow, match="ms are the most"):
         run(quadratic, bytes(range(256)) * 120)
 
 
-def test_what_is_let_out_is_found() -> None:
+def test_an_escaped_exception_is_found() -> None:
     with pytest.raises(KeyError):
         run(careless, b"x")

@@ -13,7 +13,7 @@ from pathlib import Path
 import apiserver
 import controllers
 import storage
-from apiserver.apis.bounded import REMEMBERING
+from apiserver.apis.bounded import BOUNDED_CACHES
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (apiserver, controllers, storage)
@@ -27,7 +27,7 @@ CACHES = {
     "apiserver.registry.generic.validation._list_schema": "parts of the schemas of our own models: 256",
     "apiserver.registry.generic.validation._part": "parts of our own models: 256",
 }
-"""The caches of functools. `remembering` makes those of texts that clients choose."""
+"""The caches of functools. `bounded_lru_cache` makes those of texts that clients choose."""
 
 
 def test_caches_of_functions_are_bounded_by_bytes() -> None:
@@ -36,7 +36,7 @@ def test_caches_of_functions_are_bounded_by_bytes() -> None:
             if not module.name.startswith("storage.testing") and not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
     gc.unfreeze()  # otherwise no list has the objects that `serve` froze in an earlier test
-    remembered = {id(cache) for cache in REMEMBERING.values()}
+    remembered = {id(cache) for cache in BOUNDED_CACHES.values()}
     names = tuple(f"{package.__name__}." for package in PACKAGES)
     found = {
         f"{one.__module__}.{one.__qualname__}"
@@ -44,7 +44,7 @@ def test_caches_of_functions_are_bounded_by_bytes() -> None:
         if isinstance(one, functools._lru_cache_wrapper) and one.__module__.startswith(names) and id(one) not in remembered
     }
     assert found == set(CACHES)
-    assert len(REMEMBERING) > 8
+    assert len(BOUNDED_CACHES) > 8
 
 
 def test_modules_keep_no_collections() -> None:
@@ -59,7 +59,7 @@ def test_modules_keep_no_collections() -> None:
         for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
     }
     assert found == {
-        "apiserver/apis/bounded.py REMEMBERING",  # our own functions
+        "apiserver/apis/bounded.py BOUNDED_CACHES",  # our own functions
         "apiserver/cel/registry.py FUNCTIONS",  # our own functions
         "apiserver/authentication/peer.py _peers",  # weak: of connections
         "controllers/runtime/metrics.py _queues",  # weak: of queues

@@ -37,5 +37,5 @@ def test_each_exception_has_its_reason(folder: str) -> None:
         ("pass  # TODO: finish", False),
     ],
 )
-def test_what_a_reason_is(line: str, explained: bool) -> None:
+def test_reasons_of_ignored_rules(line: str, explained: bool) -> None:
     assert (unexplained(line) == []) == explained

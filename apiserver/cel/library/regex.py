@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.apis.bounded import remembering
+from apiserver.apis.bounded import bounded_lru_cache
 from apiserver.cel.meter import Meter, traversal
 from apiserver.cel.registry import member
 from apiserver.cel.values import CelError
@@ -41,7 +41,7 @@ def compiled(pattern: str) -> Any:
     return found
 
 
-@remembering(64, LONGEST)
+@bounded_lru_cache(64, LONGEST)
 def _compiled(pattern: str) -> Any:
     """Return the expression, or the error, which is cached as well."""
     import re2  # its library is large, and most servers never need it

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from apiserver.apis.bounded import remembering
+from apiserver.apis.bounded import bounded_lru_cache
 from apiserver.cel.meter import Meter, traversal
 from apiserver.cel.registry import function, member, reads
 from apiserver.cel.values import (
@@ -131,7 +131,7 @@ def _string(meter: Meter, value: bytes) -> str:
         raise CelError("invalid UTF-8 in bytes, cannot convert to string") from None
 
 
-@remembering(128, 256)
+@bounded_lru_cache(128, 256)
 def _zone(name: str) -> tzinfo:
     offset = _OFFSET.fullmatch(name)
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from apiserver.apis.bounded import remembering
+from apiserver.apis.bounded import bounded_lru_cache
 from apiserver.apis.status import bad_request, not_acceptable, unsupported_media_type
 from apiserver.handlers.request.call import Call, is_true
 
@@ -90,7 +90,7 @@ def clauses(header: str) -> list[Clause]:
     return sorted((c for c in found if c.quality > 0), key=lambda c: (-c.quality, c.media.count("*")))
 
 
-@remembering(512, 1024)
+@bounded_lru_cache(512, 1024)
 def _choose(header: str, transforms: bool, watch: bool) -> Form:
     medias = (JSON,) if watch else (JSON, YAML)
     for clause in clauses(header) if header.strip() else [Clause("*/*", {}, 1.0)]:

@@ -77,7 +77,7 @@ def updated_spec(spec: Spec | None, host: Mapping[str, Any], now: int) -> Spec:
     """Return the record's spec after the write of this Host. Returns `spec` itself if nothing
     changes. `now` is in seconds since the epoch."""
     if spec is None:
-        spec = _begun(host, now)
+        spec = _spec_from_history(host, now)
     held, before = holder_fields(host), spec.get("current")
     if held is not None and before is not None and held["className"] == before.get("className") and "size" in before:
         held = {"size": before["size"], **held}  # a host that is inspected again has no size meanwhile
@@ -138,7 +138,7 @@ def bounded(intervals: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return intervals
 
 
-def _begun(host: Mapping[str, Any], now: int) -> Spec:
+def _spec_from_history(host: Mapping[str, Any], now: int) -> Spec:
     """Return the spec of a new record, computed from the history of claims in the Host's status."""
     return _without_empty({"host": host["spec"]["source"]["name"], "intervals": bounded(_intervals(host, 0, now))})
 

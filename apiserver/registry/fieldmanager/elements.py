@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from apiserver.apis.bounded import remembering
+from apiserver.apis.bounded import bounded_lru_cache
 
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _SHORT = {"\\b": "\\u0008", "\\f": "\\u000c"}
@@ -28,7 +28,7 @@ REMEMBERED = 128
 ones."""
 
 
-@remembering(4096, REMEMBERED)
+@bounded_lru_cache(4096, REMEMBERED)
 def text_key(name: str, value: str) -> str:
     """Return item_key of a single string, which most lists have."""
     return "k:" + _json({name: value})
@@ -39,7 +39,7 @@ def set_value(value: Any) -> str:
     return _text(value) if type(value) is str else "v:" + _json(whole_numbers(value))
 
 
-@remembering(4096, REMEMBERED)
+@bounded_lru_cache(4096, REMEMBERED)
 def _text(value: str) -> str:
     return "v:" + _json(value)
 

@@ -131,10 +131,10 @@ def _parsed(document: object) -> Tree:
         if element is not None:
             tree = {} if element == "." else _parsed(below)
             found[element] = _union(found[element], tree) if element in found else tree
-    return _settled(found) or {}
+    return _canonical_tree(found) or {}
 
 
-def _settled(node: Tree) -> Tree | None:
+def _canonical_tree(node: Tree) -> Tree | None:
     """Return the canonical form of a new subtree: "." only beside other keys, None if it is
     empty."""
     if not node:
@@ -165,7 +165,7 @@ def _intersection(left: Tree, right: Tree) -> Tree | None:
         both = None if other is None else _intersection(node, other)
         if both is not None:
             found[element] = both
-    return _settled(found)
+    return _canonical_tree(found)
 
 
 def _difference(left: Tree, right: Tree) -> Tree | None:
@@ -186,7 +186,7 @@ def _difference(left: Tree, right: Tree) -> Tree | None:
             del found[element]
         else:
             found[element] = rest
-    return left if found is None else _settled(found)
+    return left if found is None else _canonical_tree(found)
 
 
 def _recursive_difference(left: Tree, right: Tree) -> Tree | None:
@@ -200,7 +200,7 @@ def _recursive_difference(left: Tree, right: Tree) -> Tree | None:
             found[element] = rest
         elif node is not None:
             del found[element]
-    return _settled(found) if left else left
+    return _canonical_tree(found) if left else left
 
 
 def _paths(tree: Tree, above: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ import orjson
 from pydantic import ValidationError
 
 from apiserver.apis.base import DNS_SUBDOMAIN
-from apiserver.apis.bounded import remembering
+from apiserver.apis.bounded import bounded_lru_cache
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
 from apiserver.apis.uid import new_uid
@@ -243,7 +243,7 @@ QUALIFIED = 253 + 1 + 63
 """The length of the longest qualified name in characters."""
 
 
-@remembering(4096, QUALIFIED)
+@bounded_lru_cache(4096, QUALIFIED)
 def qualified(key: str) -> bool:
     """Return whether `key` is a qualified name.
 

@@ -23,7 +23,7 @@ KEPT = ("name", "namespace", "uid", "resourceVersion", "ownerReferences")
 class HardwareObjects:
     """Follow the HardwareData of a namespace ("" for all).
 
-    `on_change` is called with the key of each host whose object changes, `on_health` when `settled`
+    `on_change` is called with the key of each host whose object changes, `on_health` when `is_known`
     may have changed."""
 
     def __init__(self, client: Client, namespace: str, *, on_change: Callable[[str], None], on_health: Callable[[], None]) -> None:
@@ -37,7 +37,7 @@ class HardwareObjects:
         await self._informer.run()
 
     @property
-    def settled(self) -> bool:
+    def is_known(self) -> bool:
         """Return whether it is known which hosts have a HardwareData.
 
         Reports that are made before that could lose the hardware of every host for a moment."""

@@ -60,7 +60,7 @@ class BareMetalHostProvider(BareMetalHostDriver):
 
     @property
     def synced(self) -> bool:
-        return super().synced and self._hardware.settled
+        return super().synced and self._hardware.is_known
 
     def complete(self, bmh: Object) -> Object:
         return self._hardware.complete(bmh)

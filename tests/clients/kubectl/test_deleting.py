@@ -36,7 +36,7 @@ def test_dry_run(pair: ServerPair, how: str) -> None:
     pair.same("get", KIND, f"kept-{how}")
 
 
-def test_what_is_not_there(pair: ServerPair) -> None:
+def test_missing_objects(pair: ServerPair) -> None:
     pair.same("delete", KIND, "none", code=1)
     pair.same("delete", KIND, "none", "--ignore-not-found")
     pair.same("delete", "-f", "-", stdin=workload("none"), code=1)

@@ -70,7 +70,7 @@ def test_get(pair: ServerPair, options: str) -> None:
 
 
 @pytest.mark.parametrize("options", ["none", "web none"])
-def test_get_of_what_is_not_there(pair: ServerPair, options: str) -> None:
+def test_get_of_a_missing_object(pair: ServerPair, options: str) -> None:
     said = pair.same("get", KIND, *options.split(), code=1)
     assert 'workloads.workload.metal3.io "none" not found' in said
 
@@ -179,7 +179,7 @@ def test_raw(pair: ServerPair) -> None:
     pair.same("get", "--raw", f"/apis/{GROUP}/v1alpha1/namespaces/ours/nothings", code=1)
 
 
-def test_what_one_may(pair: ServerPair) -> None:
+def test_auth_can_i(pair: ServerPair) -> None:
     assert pair.same("auth", "can-i", "delete", KIND).strip() == "yes"
     tenant = ["--as=tenant-a", "--namespace=a"]
     listed = pair.raw("ours", "auth", "can-i", "--list", *tenant).out

@@ -21,7 +21,7 @@ STATUS = {"available": False, "reason": "Abandoned", "message": "the workload is
 LONG_AGO = "2020-01-01T00:00:00Z"
 
 
-def said(when: str, reason: str = "WorkloadGone") -> dict[str, Any]:
+def abandoned_condition(when: str, reason: str = "WorkloadGone") -> dict[str, Any]:
     return {"type": "Abandoned", "status": "True", "reason": reason, "message": "", "lastTransitionTime": when}
 
 
@@ -103,7 +103,7 @@ def workload(number: int) -> dict[str, Any]:
 
 
 def test_the_owner_reads_when_it_ends() -> None:
-    status = shown(terms(grace=60), {"conditions": [said(LONG_AGO)]})
+    status = shown(terms(grace=60), {"conditions": [abandoned_condition(LONG_AGO)]})
     assert "after 2020-01-01T00:01:00Z" in status["message"]
     assert "clear spec.image" in status["message"]
     assert status["conditions"][0]["message"] == status["message"]
@@ -114,7 +114,7 @@ def test_the_owner_reads_when_it_ends() -> None:
 
 @pytest.mark.parametrize("before", [KEPT, DAMAGED])
 def test_the_grace_period_starts_again_when_the_claim_is_to_end(before: Terms) -> None:
-    status = shown(before, {"conditions": [said(LONG_AGO, before.reason)]})
+    status = shown(before, {"conditions": [abandoned_condition(LONG_AGO, before.reason)]})
     waits = wait_of(shown(terms(), status), terms(), watched=86400)
     assert waits is not None
     assert waits > 86000
@@ -130,14 +130,14 @@ def test_the_grace_period_counts_from_the_conditions_transition() -> None:
     waits = wait_of(shown(terms(grace=3600), {}), terms(grace=3600), watched=3600)
     assert waits is not None
     assert 0 < waits <= 3600
-    long_ago = {"conditions": [said(LONG_AGO)]}
+    long_ago = {"conditions": [abandoned_condition(LONG_AGO)]}
     assert wait_of(long_ago, terms(grace=3600), watched=3600) == 0
     assert wait_of(long_ago, KEPT, watched=3600) is None
 
 
 def test_a_clock_that_jumps_ends_no_claim() -> None:
     """One process must have watched the claim for an hour, whatever the wall clock says."""
-    long_ago = {"conditions": [said(LONG_AGO)]}
+    long_ago = {"conditions": [abandoned_condition(LONG_AGO)]}
     assert wait_of(long_ago, terms(), watched=0) == 3600
     assert wait_of(long_ago, terms(), watched=3599) == 1
     assert wait_of(long_ago, terms(), watched=3600) == 0
@@ -146,7 +146,7 @@ def test_a_clock_that_jumps_ends_no_claim() -> None:
 
 
 def test_a_clock_that_was_set_back_keeps_no_claim_for_years() -> None:
-    waits = wait_of(shown(terms(grace=60), {"conditions": [said("2999-01-01T00:00:00Z")]}), terms(grace=60), watched=60)
+    waits = wait_of(shown(terms(grace=60), {"conditions": [abandoned_condition("2999-01-01T00:00:00Z")]}), terms(grace=60), watched=60)
     assert waits is not None
     assert waits <= 60
 
@@ -169,8 +169,8 @@ def test_a_process_counts_for_how_long_it_has_seen_each_claim_so() -> None:
 
 
 def test_a_workload_that_is_there_again_takes_the_word_back() -> None:
-    other = {**said(LONG_AGO), "type": "Other"}
-    assert shown(None, {"conditions": [said(LONG_AGO), other]})["conditions"] == [other]
+    other = {**abandoned_condition(LONG_AGO), "type": "Other"}
+    assert shown(None, {"conditions": [abandoned_condition(LONG_AGO), other]})["conditions"] == [other]
     assert "conditions" not in shown(None, {})
 
 

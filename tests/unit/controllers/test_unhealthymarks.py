@@ -42,7 +42,7 @@ def test_what_bears_a_mark_after_its_claim_takes_the_place() -> None:
     assert not Marks().keeps(hosts[1], hosts, 1)
 
 
-def test_what_is_repaired_makes_room() -> None:
+def test_a_repaired_host_makes_room_for_another_mark() -> None:
     marks = Marks()
     assert marks.keeps(host("h0", bears=True), [host("h0", bears=True)], 1)
     now = [host("h0", marked=False), host("h1")]

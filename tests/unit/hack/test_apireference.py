@@ -95,7 +95,7 @@ def test_every_name_of_ours_is_reported() -> None:
     assert sorted(name for name in ours if f"`workload.metal3.io/{name}`" not in PAGE.read_text()) == []
 
 
-def test_what_may_not_change_is_a_field() -> None:
+def test_documented_immutable_fields_exist() -> None:
     rows = {name for resource in KINDS for part in ("spec", "status") for name, *_ in rows_of(resource, part)}
     assert sorted(set(CHANGES) - rows) == []
 

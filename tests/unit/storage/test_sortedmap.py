@@ -25,7 +25,7 @@ def test_a_sorted_map_behaves_as_a_sorted_dict(steps: list[tuple[bool, str]], pr
     assert real.range(prefix, start, limit) == (wanted[:limit] if limit else wanted)
 
 
-def test_what_is_returned_is_the_callers() -> None:
+def test_callers_may_change_returned_lists() -> None:
     real: SortedMap[int] = SortedMap()
     real.put("a", 1)
     real.range().clear()

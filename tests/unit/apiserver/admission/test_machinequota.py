@@ -290,7 +290,7 @@ async def test_a_write_that_fails_or_is_given_up_keeps_no_turn(server: Server) -
     assert len(server.turns()) == 1
 
 
-async def test_what_has_no_quota_takes_no_turn(server: Server) -> None:
+async def test_writes_without_a_quota_take_no_turn(server: Server) -> None:
     await server.create("one")
     server.quotas.hard = {VIRTUAL: "0", "pods": "0"}
     await server.create("two")

@@ -42,7 +42,7 @@ def test_quantities(text: object, number: int) -> None:
     assert quantity(text) == number
 
 
-def test_what_is_no_quantity() -> None:
+def test_invalid_quantities_are_refused() -> None:
     with pytest.raises(ValueError, match="not a quantity"):
         quantity("many")
 

@@ -126,7 +126,7 @@ async def test_several_servers_agree(cluster: Cluster) -> None:
     assert (len(errors), cluster.used()) == (20, 10)
 
 
-async def test_what_fails_is_given_back(cluster: Cluster) -> None:
+async def test_failed_creations_are_refunded(cluster: Cluster) -> None:
     await tried(*(cluster.create(f"x{i}", fails=i % 2 == 0) for i in range(10)))
     await cluster.settled()
     assert (len(cluster.names), cluster.used()) == (5, 5)
@@ -242,7 +242,7 @@ async def test_waiting_has_an_end(cluster: Cluster) -> None:
     assert "resource quota evaluation timed out" in error.message
 
 
-async def test_what_is_not_counted(cluster: Cluster) -> None:
+async def test_updates_and_other_uncounted_writes_are_admitted(cluster: Cluster) -> None:
     context = Context(UserInfo("u"))
     admit = cluster.plugin.admit
     assert await admit(Attributes("UPDATE", context, THINGS, "n", "x", thing(), thing())) == thing()

@@ -99,7 +99,7 @@ async def test_webhooks_with_if_needed_are_called_again_after_a_later_change() -
     assert [name for name, _ in caller.asked] == ["eager", "once", "changer"]
 
 
-async def test_what_is_the_systems_stays() -> None:
+async def test_webhooks_cannot_change_system_metadata() -> None:
     patch = patching(
         {"op": "replace", "path": "/metadata/uid", "value": "forged"},
         {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}},

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.apis.bounded import ENTRY, PART, Bounded, footprint, remembering
+from apiserver.apis.bounded import ENTRY, PART, Bounded, bounded_lru_cache, footprint
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["put", "get", "pop"]), st.integers(0, 400)), max_size=60))
@@ -62,7 +62,7 @@ def test_a_footprint_grows_with_texts_and_with_parts() -> None:
 def test_texts_that_are_long_are_not_remembered() -> None:
     asked: list[str] = []
 
-    @remembering(2, 10)
+    @bounded_lru_cache(2, 10)
     def count(text: str, more: str = "") -> int:
         asked.append(text + more)
         return len(text + more)

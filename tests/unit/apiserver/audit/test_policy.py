@@ -109,7 +109,7 @@ def test_a_file(tmp_path: Path) -> None:
         ({"rules": [{"level": "None", "resources": [{"resourceNames": ["n"]}]}]}, "at least one resource"),
     ],
 )
-def test_what_is_no_policy(tmp_path: Path, change: dict[str, Any], said: str) -> None:
+def test_invalid_audit_policies_are_refused(tmp_path: Path, change: dict[str, Any], said: str) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text(yaml.safe_dump({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [{"level": "None"}], **change}))
     with pytest.raises(BadPolicy, match=said):

@@ -160,7 +160,7 @@ def test_what_is_asked_of_a_folder_of_backups(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(("storage", "said"), [("sqlite:////none/db", "make it first"), ("other://x", "give sqlite")])
-def test_what_cannot_be_backed_up(storage: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_storages_that_cannot_be_backed_up_are_refused(storage: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backup", "--storage", storage, str(tmp_path / "copy")]) == 1
     assert said in capsys.readouterr().err
 

@@ -153,7 +153,7 @@ async def test_plain_http_is_for_this_machine_only() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "just text", "clusters: []", b"\xff\xfe"])
-def test_what_is_no_kubeconfig(text: str | bytes) -> None:
+def test_invalid_kubeconfigs_are_refused(text: str | bytes) -> None:
     with pytest.raises(BadConfig, match="kubeconfig"):
         parse(text)
 

@@ -44,7 +44,7 @@ async def allowed(user: UserInfo, verb: str, path: str, rules: policy.StaticPoli
         ("get", "/version"),
     ],
 )
-async def test_what_tenants_may(verb: str, path: str) -> None:
+async def test_requests_that_tenants_may_make(verb: str, path: str) -> None:
     assert await allowed(TENANT, verb, path)
 
 
@@ -69,7 +69,7 @@ async def test_what_tenants_may(verb: str, path: str) -> None:
         ("get", "/apisX"),
     ],
 )
-async def test_what_tenants_may_not(verb: str, path: str) -> None:
+async def test_requests_that_tenants_may_not_make(verb: str, path: str) -> None:
     assert not await allowed(TENANT, verb, path)
 
 

@@ -76,6 +76,6 @@ def test_damage_is_refused_and_never_crashes(raw: bytes, kind: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{}", MAGIC, envelope("Pod", b""), envelope("Secret", b"", "v2"), envelope("Secret", b"\x0a\xff")])
-def test_what_is_not_read(body: bytes) -> None:
+def test_malformed_protobuf_is_refused(body: bytes) -> None:
     with pytest.raises(ApiError):
         read_core(body)

@@ -56,7 +56,7 @@ def test_lists_and_directives(current: dict[str, Any], patch: dict[str, Any], wa
 @pytest.mark.parametrize(
     "patch", [{"$patch": "what"}, {"$what": 1}, {"finalizers": "x"}, {"ownerReferences": [{"name": "x"}]}, {"ownerReferences": ["x"]}]
 )
-def test_what_makes_no_sense(patch: dict[str, Any]) -> None:
+def test_invalid_strategic_merge_patches_are_refused(patch: dict[str, Any]) -> None:
     with pytest.raises(ApiError):
         strategic_merge({"finalizers": [], "ownerReferences": []}, patch)
 

@@ -21,7 +21,7 @@ def test_durations_as_go_writes_them(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-", "1", "s", "1x", "1 s", " 1s", "1s ", "1s2", "1,5s", "--1s", "inf", "٣s", "1" * 65 + "s"])
-def test_what_is_no_duration(text: str) -> None:
+def test_invalid_durations(text: str) -> None:
     assert duration(text) is None
 
 

@@ -70,7 +70,7 @@ def test_every_request_has_a_level_and_a_flow(name: str, groups: tuple[str, ...]
         ("PUT", f"{THINGS}/t", 10**12, 0, "", 2 + LIMIT // BODY_SEAT),
     ],
 )
-def test_what_costs_more_is_wider(method: str, path: str, length: int, objects: int, limit: str, seats: int) -> None:
+def test_expensive_requests_take_more_seats(method: str, path: str, length: int, objects: int, limit: str, seats: int) -> None:
     assert width(parse(method, path, {}), length, objects, limit) == seats
 
 

@@ -155,7 +155,7 @@ def test_a_target_that_two_readers_could_read_differently_is_refused(raw: str) -
     assert refused.value.code == 400
 
 
-def test_streams_and_what_may_be_upgraded() -> None:
+def test_streams_and_paths_that_may_be_upgraded() -> None:
     pod = "/api/v1/namespaces/a/pods/x"
     assert target(f"{pod}/exec?command=sh", "POST").info.streams
     assert target(f"{pod}/log?follow=true").info.streams

@@ -59,7 +59,7 @@ async def test_a_table_of_one_row(service: Service) -> None:
     assert row["object"]["metadata"] == made["metadata"]
 
 
-async def test_what_is_not_there(service: Service) -> None:
+async def test_missing_objects(service: Service) -> None:
     status, found = await service.ask("GET", "widgets/a")
     assert status == 404
     assert found == {

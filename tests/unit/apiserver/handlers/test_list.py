@@ -69,7 +69,7 @@ async def test_selectors(service: Service, query: dict[str, str], expected: list
         ({"sendInitialEvents": "true"}, 422),
     ],
 )
-async def test_what_makes_no_sense(service: Service, query: dict[str, str], code: int) -> None:
+async def test_invalid_list_queries_are_refused(service: Service, query: dict[str, str], code: int) -> None:
     status, found = await service.ask("GET", "widgets", query=query)
     assert (status, found["kind"], found["status"]) == (code, "Status", "Failure")
 

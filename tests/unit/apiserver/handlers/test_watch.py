@@ -67,7 +67,7 @@ async def patch(service: Service, name: str, body: Any) -> dict[str, Any]:
     return found
 
 
-async def test_what_is_there_and_what_happens(service: Service) -> None:
+async def test_a_watch_sends_the_present_objects_and_then_changes(service: Service) -> None:
     made = await service.make("a")
     async with watching(service) as watch:
         assert "Content-Length" not in watch.response.headers
@@ -150,7 +150,7 @@ async def test_initial_events_can_be_left_out(service: Service) -> None:
 
 
 @pytest.mark.parametrize("query", [{"sendInitialEvents": "true"}, {"resourceVersionMatch": "NotOlderThan", "resourceVersion": "1"}])
-async def test_what_makes_no_sense(service: Service, query: dict[str, str]) -> None:
+async def test_invalid_watch_queries_are_refused(service: Service, query: dict[str, str]) -> None:
     status, found = await service.ask("GET", "widgets", query={"watch": "true", **(query or {})})
     assert (status, found["reason"]) == (422, "Invalid")
 

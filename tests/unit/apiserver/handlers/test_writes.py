@@ -85,7 +85,7 @@ async def test_a_dry_run_stores_nothing(service: Service) -> None:
         ({"spec": {"size": "x"}}, 422, "must be of type integer"),
     ],
 )
-async def test_what_cannot_be_created(service: Service, change: dict[str, Any], code: int, message: str) -> None:
+async def test_invalid_creations_are_refused(service: Service, change: dict[str, Any], code: int, message: str) -> None:
     status, found = await service.ask("POST", "widgets", {**widget("a"), **change})
     assert (status, found["kind"]) == (code, "Status")
     assert message in found["message"]

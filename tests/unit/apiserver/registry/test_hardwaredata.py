@@ -107,7 +107,7 @@ async def test_history_has_it_as_the_views_were(registries: Registries) -> None:
 
 
 @pytest.mark.parametrize("selector", ["", "metadata.name!=none"])
-async def test_a_page_costs_what_it_has(registries: Registries, selector: str) -> None:
+async def test_the_cost_of_a_page_depends_on_its_length(registries: Registries, selector: str) -> None:
     """Count what is computed for a list in pages of one object."""
     count, computed = 120, 0
     for number in range(count):

@@ -44,7 +44,7 @@ async def test_a_row_says_which_machine_it_is_how_large_and_whose(named: Registr
     assert (found["Size"], found["Power"]) == ("16 CPU, 64Gi, 1Ti", "on")
 
 
-async def test_what_is_not_known_is_empty(named: Registries) -> None:
+async def test_unknown_cells_are_empty(named: Registries) -> None:
     spec = {"className": "metal", "source": {"name": "node-0", "uid": "u"}}
     entry = await named.hosts.create(CONTEXT, "", {"metadata": {"name": "new"}, "spec": spec})
     found = cells(HOSTS, entry)

@@ -136,7 +136,7 @@ async def test_a_view_is_refused_what_the_class_does_not_allow(registries: Regis
     assert fields(caught.value) == [field]
 
 
-async def test_what_the_class_lists_is_allowed(registries: Registries) -> None:
+async def test_images_that_the_class_lists_are_allowed(registries: Registries) -> None:
     await make_class(registries, images={"allow": ["http://169.254.169.254/latest/"]}, customDeploy={"methods": ["install"]})
     await registries.add_host()
     await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, customDeploy={"method": "install"})

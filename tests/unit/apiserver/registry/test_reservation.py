@@ -189,7 +189,7 @@ async def test_a_new_host_is_not_reserved(named: Registries) -> None:
         ({"className": ""}, "spec.className"),
     ],
 )
-async def test_what_cannot_be_is_refused(named: Registries, spec: Object, field: str) -> None:
+async def test_invalid_reservations_are_refused(named: Registries, spec: Object, field: str) -> None:
     error = await refused(reserve(named, **spec))
     assert error.code == 422
     assert [one["field"] for one in (error.details or {})["causes"]] == [field]

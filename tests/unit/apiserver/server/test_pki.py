@@ -64,7 +64,7 @@ def test_others_are_not(tmp_path: Path) -> None:
         _shake_hands(tmp_path, client, client, authority, authority)
 
 
-def test_what_a_client_certificate_says() -> None:
+def test_the_subject_of_a_client_certificate() -> None:
     certificate = x509.load_pem_x509_certificate(Authority.create("test").client("tenant-a", ["g1", "g2"]).certificate)
     subject = certificate.subject
     assert [str(attribute.value) for attribute in subject.get_attributes_for_oid(NameOID.COMMON_NAME)] == ["tenant-a"]
@@ -84,7 +84,7 @@ def test_vouching() -> None:
     assert Authority(authority.pair).vouches(leaf)
 
 
-def test_what_is_no_authority() -> None:
+def test_invalid_authorities_are_refused() -> None:
     one, other = Authority.create("test"), Authority.create("test")
     for pair, message in (
         (KeyPair(b"x", one.pair.key), "not PEM"),

@@ -120,7 +120,7 @@ async def test_what_is_not_known_to_be_unavailable_is_right(status: Any) -> None
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "apply the APIService manifests"), (403, "RBAC"), (500, "HTTP status 500"), (0, "now")])
-async def test_what_cannot_be_reported(status: int, said: str) -> None:
+async def test_an_apiservice_that_cannot_be_read_is_reported(status: int, said: str) -> None:
     registrations = Registrations(Cluster({OURS: status}), [OURS])
     await registrations.check()
     assert said in registrations.report()

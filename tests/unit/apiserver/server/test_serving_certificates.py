@@ -102,7 +102,7 @@ async def test_files_are_followed_and_halves_of_a_renewal_are_not_served(tmp_pat
 
 
 @pytest.mark.parametrize("bad", [(b"x", SERVER.key_pem), (SERVER.pem, b"x"), (SERVER.pem, SERVING.server().key_pem)])
-def test_what_cannot_be_served(bad: tuple[bytes, bytes]) -> None:
+def test_invalid_serving_certificates_are_refused(bad: tuple[bytes, bytes]) -> None:
     with pytest.raises(BadServingCertificate, match="must be PEM"):
         ServerTls(*bad)
 
@@ -114,7 +114,7 @@ def service(**spec: Any) -> dict[str, Any]:
 ENCODED = base64.b64encode(b"pem").decode()
 
 
-def test_what_an_apiservice_needs() -> None:
+def test_the_patch_for_an_apiservice() -> None:
     wanted = {"metadata": {"resourceVersion": "5"}, "spec": {"caBundle": ENCODED, "insecureSkipTLSVerify": None}}
     assert wanted_patch(service(), b"pem") == wanted
     assert wanted_patch(service(caBundle="old"), b"pem") == wanted

@@ -34,7 +34,7 @@ async def clusters() -> AsyncIterator[TwoClusters]:
         yield made
 
 
-def said(clusters: TwoClusters) -> str:
+def consumer_message(clusters: TwoClusters) -> str:
     return str(clusters.condition("m0", "ConsumerFound")["reason"])
 
 
@@ -42,9 +42,9 @@ async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(cluster
     async with controllers(clusters, consumer_waits=SOON):
         clusters.management.put(MACHINES, {"metadata": {"name": "m0", "namespace": "team-a"}})
         clusters.management.put(WORKLOADS, claimed())
-        await eventually(lambda: said(clusters) == "Found" and clusters.phase("m0") == "Running")
+        await eventually(lambda: consumer_message(clusters) == "Found" and clusters.phase("m0") == "Running")
         clusters.management.remove(MACHINES, "m0", "team-a")
-        await eventually(lambda: said(clusters) == "ConsumerGone")
+        await eventually(lambda: consumer_message(clusters) == "ConsumerGone")
         message = clusters.condition("m0", "ConsumerFound")["message"]
         assert "Metal3Machine team-a/m0" in message
         assert "`kubectl delete baremetalhosts.metal3.io h1 -n team-a`" in message, "where BMO's own are served, too, the group tells"
@@ -53,7 +53,7 @@ async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(cluster
         assert clusters.host("h1")["spec"]["consumerRef"]["name"] == "m0", "it may have moved, and its host with it"
         await eventually(lambda: clusters.reasons().count("ConsumerGone") == 1)
         clusters.management.put(MACHINES, {"metadata": {"name": "m0", "namespace": "team-a"}})
-        await eventually(lambda: said(clusters) == "Found")
+        await eventually(lambda: consumer_message(clusters) == "Found")
         await eventually(lambda: clusters.management.get(HOSTS, host)["status"].get("reason") == "Claimed")
 
 
@@ -61,9 +61,9 @@ async def test_a_consumer_in_another_cluster_is_not_missed(clusters: TwoClusters
     """Move the claim away, so that it names the Workload that has the host in the other cluster."""
     async with controllers(clusters, consumer_waits=SOON):
         clusters.management.put(WORKLOADS, claimed())
-        await eventually(lambda: said(clusters) == "ConsumerGone")
+        await eventually(lambda: consumer_message(clusters) == "ConsumerGone")
         clusters.management.edit(WORKLOADS, "m0", {"spec": {"consumerRef": RELAYED}}, "team-a")
-        await eventually(lambda: said(clusters) == "")
+        await eventually(lambda: consumer_message(clusters) == "")
         await eventually(lambda: clusters.phase("m0") == "Running")
 
 
@@ -80,7 +80,7 @@ async def test_a_consumer_that_may_not_be_read_is_not_reported_as_gone(clusters:
     async with controllers(clusters, consumer_waits=SOON):
         clusters.management.put(WORKLOADS, claimed())
         await eventually(lambda: len(asked) > 1 and clusters.phase("m0") == "Running")
-        assert said(clusters) == ""
+        assert consumer_message(clusters) == ""
 
 
 def test_where_consumers_are_looked_for() -> None:

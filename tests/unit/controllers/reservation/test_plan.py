@@ -45,7 +45,7 @@ def test_a_workload_on_another_host_gives_one_that_was_set_aside_back() -> None:
     assert plan([one], hosts) == {"aside": None, "bound": one.mark}
 
 
-def test_what_is_set_aside_stays_as_it_is() -> None:
+def test_reserved_hosts_stay_reserved() -> None:
     one, two = active("one", hosts=1), active("two", hosts=1)
     hosts = [machine("b", mark=one), machine("a", mark=two), machine("tiny", cpus=1)]
     assert plan([one, two], hosts) == {}

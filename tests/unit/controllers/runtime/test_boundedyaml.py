@@ -58,7 +58,7 @@ def test_a_hostile_text_is_refused_in_words(name: str) -> None:
 
 
 @given(PLAIN)
-def test_what_yaml_means_is_read(value: Any) -> None:
+def test_yaml_and_json_are_read_alike(value: Any) -> None:
     assert load(yaml.safe_dump(value).encode()) == value
     assert load(orjson.dumps(value)) == value
 

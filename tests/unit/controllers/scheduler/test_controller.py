@@ -31,10 +31,10 @@ CHOSEN_FOR: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
-    ("metadata", "settled"),
+    ("metadata", "obsolete"),
     [({}, False), ({"generation": 5}, True), ({"uid": "later"}, True), ({"resourceVersion": "9"}, False)],
 )
-async def test_a_spec_that_was_changed_and_changed_back_is_not_the_hosts_failure(metadata: dict[str, Any], *, settled: bool) -> None:
+async def test_a_spec_that_was_changed_and_changed_back_is_not_the_hosts_failure(metadata: dict[str, Any], *, obsolete: bool) -> None:
     """Free the host where the Workload has changed: a tenant that changes its spec to and fro would
     keep all free hosts assumed."""
 
@@ -43,7 +43,7 @@ async def test_a_spec_that_was_changed_and_changed_back_is_not_the_hosts_failure
 
     scheduler = Scheduler.__new__(Scheduler)
     scheduler._cluster = SimpleNamespace(client=SimpleNamespace(find=find))  # type: ignore[assignment] # it has what is used of the cluster
-    assert await scheduler._settled(CHOSEN_FOR) is settled
+    assert await scheduler._is_obsolete(CHOSEN_FOR) is obsolete
 
 
 async def test_a_host_that_a_quota_refuses_to_one_namespace_is_found_by_another(api: FakeApi, client: Client) -> None:
@@ -128,11 +128,11 @@ async def test_new_workloads_of_a_namespace_with_a_large_debt_wait_and_those_of_
         return {}
 
     async with scheduling(api, client, bind) as scheduler:
-        scheduler._effort.add("team-a", 1000.0)
+        scheduler._cpu_budget.add("team-a", 1000.0)
         for number in range(2):
             api.put(HOSTS, host(f"h{number}"))
         api.put(WORKLOADS, workload("w"))
-        await eventually(lambda: "team-a/w" in scheduler._pending and scheduler.controller.queue.idle and scheduler._turns._due)
+        await eventually(lambda: "team-a/w" in scheduler._pending and scheduler.controller.queue.idle and scheduler._priority_queues._due)
         api.put(WORKLOADS, workload("x", "team-b"))
         await asyncio.wait_for(bound.wait(), 20)
         assert tried == {"team-b": 1}

@@ -149,7 +149,7 @@ async def test_failures_are_reported_in_events(hardware: Hardware) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def test_what_is_no_host_is_left_alone(hardware: Hardware) -> None:
+async def test_objects_that_are_no_host_are_left_alone(hardware: Hardware) -> None:
     """Check that an object which a newer version or a manual edit may have written stops this host
     and no other."""
     strange = {"metadata": {"name": "strange", "namespace": NAMESPACE, "resourceVersion": "1", "uid": "x"}, "spec": {"bmc": 5}}

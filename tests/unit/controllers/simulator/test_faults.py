@@ -11,7 +11,7 @@ from controllers.simulator.settings import Settings
 from tests.unit.controllers.simulator.lifecycle import IMAGE, HostLifecycle, available, new_host, provisioned
 
 
-def test_what_is_demanded() -> None:
+def test_demanded_faults_are_parsed() -> None:
     assert faults.demanded("provisioning:3", "provisioning") == 3
     assert faults.demanded("provisioning", "provisioning") is None
     assert faults.demanded("power:1, provisioning", "power") == 1

@@ -49,7 +49,7 @@ def test_what_cannot_succeed_is_stalled_with_its_reason(type_: str, reason: str)
 @pytest.mark.parametrize(
     "reason", ["SourceUnavailable", "NoHostFits", "NoHosts", "HostNotFree", "SecretNotFound", "QuotaExceeded", "HostError"]
 )
-def test_what_may_yet_succeed_is_not(reason: str) -> None:
+def test_a_workload_that_may_yet_succeed_is_not_stalled(reason: str) -> None:
     conditions = [condition("Bound", False, reason, "wait"), condition("Ready", False, reason, "wait")]
     assert find_condition(workload_conditions([], conditions, NOW), "Stalled") is None
 
@@ -64,7 +64,7 @@ def test_stalled_ends_with_its_cause_and_keeps_its_transition_time_until_then() 
     assert find_condition(right, "Stalled") is None
 
 
-def test_what_is_ready_is_not_stalled() -> None:
+def test_a_ready_workload_is_not_stalled() -> None:
     conditions = [condition("Synchronized", False, "UpdateRefused", "kept"), condition("Ready", True, "Running", "")]
     assert find_condition(workload_conditions([], conditions, NOW), "Stalled") is None
 

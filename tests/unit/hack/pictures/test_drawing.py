@@ -41,6 +41,6 @@ def test_the_picture_is_of_this_tree(picture: Picture) -> None:
         (Label(380, 150, "beyond the picture", "start"), "wider than"),
     ],
 )
-def test_what_touches_is_found(part: Box | Arrow | Label, said: str) -> None:
+def test_touching_parts_are_found(part: Box | Arrow | Label, said: str) -> None:
     assert problems(SMALL) == []
     assert said in " ".join(problems(replace(SMALL, parts=(*SMALL.parts, part))))

@@ -19,7 +19,7 @@ def test_the_file_is_up_to_date(file: Path) -> None:
     assert file.read_text() == crd.render(crd.FILES[file]), "the model has changed: run `make crds` and commit the result"
 
 
-def test_what_bmo_refuses_is_refused() -> None:
+def test_the_definition_refuses_objects_that_bmo_refuses() -> None:
     (version,) = crd.definition(REAL_HOSTS)["spec"]["versions"]
     properties = version["schema"]["openAPIV3Schema"]["properties"]
     assert "online" in properties["spec"]["required"]

@@ -76,7 +76,7 @@ def test_a_real_one_is_made() -> None:
         ("etcd://a:1?keep-history=soon", "number of seconds"),
     ],
 )
-def test_what_is_wrong_is_reported(url: str, words: str) -> None:
+def test_invalid_addresses_are_refused(url: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         store_at(url)
     assert "secret" not in str(caught.value)

@@ -255,7 +255,7 @@ def test_endpoints(given: str, tls: bool, made: str) -> None:
         ("user:secret@etcd:1", False),
     ],
 )
-def test_what_is_no_endpoint_is_refused(given: Any, tls: bool) -> None:
+def test_invalid_endpoints_are_refused(given: Any, tls: bool) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - each has its own words
         check_endpoint(given, tls=tls)
     assert "secret" not in str(caught.value)

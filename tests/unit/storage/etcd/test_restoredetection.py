@@ -29,7 +29,7 @@ NUMBERS = st.integers(0, 2**40)
         (Fingerprint("", 0, 0), Fingerprint("a", 2, 1), True),  # the first answer
     ],
 )
-def test_what_may_follow(before: Fingerprint, now: Fingerprint, fine: bool) -> None:
+def test_fingerprints_that_may_follow_another(before: Fingerprint, now: Fingerprint, fine: bool) -> None:
     detector = RestoreDetector("here")
     if fine:
         detector.check(before, now)

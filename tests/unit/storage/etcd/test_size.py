@@ -26,7 +26,7 @@ ALARM = {"errors": ["memberID:10276657743932975437 alarm:NOSPACE "]}
         ({"dbSize": "90", "errors": ["memberID:1 alarm:CORRUPT "]}, Usage(90, 0, full=False)),
     ],
 )
-async def test_what_a_member_says_of_its_size(status: dict[str, Any], usage: Usage) -> None:
+async def test_the_size_is_computed_from_a_members_status_and_usage(status: dict[str, Any], usage: Usage) -> None:
     assert await measured(status, usage) == usage
 
 

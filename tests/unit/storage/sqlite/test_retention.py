@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     st.integers(0, 200),
     st.integers(200, 800),
 )
-def test_what_is_young_or_recent_stays(steps: list[tuple[float, int]], seconds: float, least: int, most: int) -> None:
+def test_young_and_recent_revisions_are_retained(steps: list[tuple[float, int]], seconds: float, least: int, most: int) -> None:
     horizon = Horizon(Retention(seconds=seconds, least=least, most=most))
     history: list[tuple[float, int]] = []
     now, revision = 0.0, 1

@@ -40,7 +40,7 @@ def test_an_apply_configuration_is_json() -> None:
         ("Object{a: lists.range(20000)}", "more than 16000 values"),
     ],
 )
-def test_what_is_no_apply_configuration(expression: str, said: str) -> None:
+def test_values_that_are_no_apply_configuration_are_refused(expression: str, said: str) -> None:
     with pytest.raises(Unchangeable) as caught:
         configuration_of(value(expression))
     assert said in str(caught.value)
@@ -71,7 +71,7 @@ def test_a_json_patch_has_values_as_protobuf_has() -> None:
         ("[JSONPatch{op: 'add', path: '/a', value: Object.a{b: Object.c{}}}]", "unexpected type name"),
     ],
 )
-def test_what_is_no_json_patch(expression: str, said: str) -> None:
+def test_values_that_are_no_json_patch_are_refused(expression: str, said: str) -> None:
     with pytest.raises(Unchangeable) as caught:
         operations_from(value(expression))
     assert said in str(caught.value)

@@ -68,7 +68,7 @@ async def test_everything_at_once(service: Service) -> None:
     assert orjson.loads(core.body)["items"] == []
 
 
-async def test_what_is_known_is_not_sent_again(service: Service) -> None:
+async def test_a_document_that_the_client_has_is_not_sent_again(service: Service) -> None:
     first = await service.send("GET", "/apis", headers={"Accept": KUBECTL})
     etag = first.headers["ETag"]
     again = await service.send("GET", "/apis", headers={"Accept": KUBECTL, "If-None-Match": etag})

@@ -51,7 +51,7 @@ def test_bad_json_is_refused(body: bytes) -> None:
     assert refused.value.code == 400
 
 
-def test_depth_is_what_counts_not_size() -> None:
+def test_bodies_are_limited_by_depth_not_by_size() -> None:
     assert decode(b"[" + b",".join([b"{}"] * 1000) + b"]", JSON).value == [{}] * 1000
 
 

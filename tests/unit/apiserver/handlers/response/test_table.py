@@ -122,7 +122,7 @@ def test_an_age_is_constant_until_its_announced_change(now: float, part: float, 
 
 
 @pytest.mark.parametrize(("stamp", "text"), [("", "<unknown>"), ("soon", "<invalid>")])
-def test_what_is_no_time_never_changes(stamp: str, text: str) -> None:
+def test_the_age_of_an_invalid_time_never_changes(stamp: str, text: str) -> None:
     assert aging(stamp, 1.0) == (text, FOREVER)
 
 

@@ -133,7 +133,7 @@ def test_a_deleted_host_is_released() -> None:
 @pytest.mark.parametrize(
     ("hardware", "expected"), [({}, None), ({"ramMebibytes": 1024}, "1Gi"), ({"cpu": {"count": 2}, "storage": [{}]}, "2 CPU")]
 )
-def test_the_size_is_what_is_known(hardware: dict[str, Any], expected: str | None) -> None:
+def test_the_size_has_the_known_hardware(hardware: dict[str, Any], expected: str | None) -> None:
     assert size({"status": {"report": {"status": {"hardware": hardware}}}}) == expected
 
 

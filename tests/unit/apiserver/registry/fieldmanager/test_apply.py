@@ -63,13 +63,13 @@ def test_apply_creates() -> None:
     ]
 
 
-def test_what_is_no_longer_applied_goes() -> None:
+def test_fields_that_are_no_longer_applied_are_removed() -> None:
     live = applied(None, thing({"image": "a", "selector": {"a": "1", "b": "2"}, "tags": ["x", "y"]}))
     found = applied(live, thing({"selector": {"b": "2"}, "tags": ["y"]}))
     assert found["spec"] == {"selector": {"b": "2"}, "tags": ["y"]}
 
 
-def test_what_others_own_stays() -> None:
+def test_fields_of_other_managers_stay_after_an_empty_apply() -> None:
     live = applied(applied(None, thing({"image": "a", "replicas": 1})), thing({"image": "a"}), "cleo")
     live = updated(live, {**live, "spec": {**live["spec"], "paused": True}})
     found = applied(live, thing({}))
@@ -93,7 +93,7 @@ def test_an_item_that_another_has_a_field_in_stays_with_that_field() -> None:
     assert found["spec"]["ports"] == [{"port": 1, "protocol": "TCP"}]
 
 
-def test_what_is_applied_empty_is_empty() -> None:
+def test_fields_that_are_applied_empty_are_empty() -> None:
     live = applied(None, thing({"nested": {"x": 1}, "selector": {"a": "b"}}))
     assert applied(live, thing({"nested": {}, "selector": {}}))["spec"] == {"nested": {}, "selector": {}}
     assert applied(live, thing({}))["spec"] == {}
@@ -200,12 +200,12 @@ def test_a_field_that_became_atomic_is_owned_as_a_whole() -> None:
         ({"kind": KIND, "metadata": {"name": "a"}}, f"invalid object type: /, Kind={KIND}"),
     ],
 )
-def test_what_no_apply_may_say(wrong: Object, reported: str) -> None:
+def test_invalid_apply_configurations_are_refused(wrong: Object, reported: str) -> None:
     with pytest.raises(ApplyRefused, match=reported):
         applied(None, wrong)
 
 
-def test_what_does_not_fit_the_schema() -> None:
+def test_applied_fields_that_are_not_in_the_schema_are_refused() -> None:
     with pytest.raises(SchemaMismatch) as caught:
         applied(None, thing({"imag": "a"}, namespace="n"))
     assert str(caught.value) == (
@@ -215,7 +215,7 @@ def test_what_does_not_fit_the_schema() -> None:
         applied(None, {**thing({}), "metadata": []})
 
 
-def test_what_is_nested_too_deeply() -> None:
+def test_applied_objects_that_are_nested_too_deeply_are_refused() -> None:
     deep: Object = {}
     for _ in range(100_000):
         deep = {"a": deep}
@@ -241,7 +241,7 @@ def test_a_manager_owns_what_it_applies(live: Object, obj: Object) -> None:
 
 @FEW
 @given(things, things, things)
-def test_what_others_own_is_kept(first: Object, mine: Object, less: Object) -> None:
+def test_applied_fields_of_other_managers_are_kept(first: Object, mine: Object, less: Object) -> None:
     """Check that a field which one manager applied, and no other has changed, stays after another
     manager's next apply."""
     live = applied(applied(None, first, "cleo"), mine, force=True)

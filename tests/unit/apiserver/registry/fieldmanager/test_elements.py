@@ -53,7 +53,7 @@ def test_what_clients_send_becomes_canonical(sent: str, wanted: str | None) -> N
 
 
 @pytest.mark.parametrize("sent", ["", "f", "spec", "v:{", "i:x", "k:[]", "k:1"])
-def test_what_is_no_element_is_refused(sent: str) -> None:
+def test_malformed_path_elements_are_refused(sent: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - several kinds of ValueError
         canonical(sent)
 

@@ -89,7 +89,7 @@ def test_documents_of_clients(sent: Tree, wanted: Tree) -> None:
 
 
 @pytest.mark.parametrize("sent", [None, [], {"f:a": None}, {"f:a": {"b": {}}}, {"f:a": 1}])
-def test_what_is_no_document_is_refused(sent: object) -> None:
+def test_malformed_field_sets_are_refused(sent: object) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - several kinds of ValueError
         FieldSet.parse(sent)
 

@@ -27,6 +27,6 @@ def test_with_any_other_change_the_new_times_hold() -> None:
         assert keep_times(live, new) is new
 
 
-def test_what_is_created_has_its_times() -> None:
+def test_a_created_object_keeps_its_own_times() -> None:
     new = owned({}, NOW)
     assert keep_times(None, new) is new

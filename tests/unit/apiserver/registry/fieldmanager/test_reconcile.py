@@ -30,7 +30,7 @@ def test_items_of_lists_and_maps_are_looked_into() -> None:
 
 @FEW
 @given(things)
-def test_what_fits_stays_the_very_same(obj: dict[str, object]) -> None:
+def test_field_sets_that_fit_the_schema_are_returned_unchanged(obj: dict[str, object]) -> None:
     owned = to_field_set(THING, obj)
     assert reconcile(THING, owned) is owned
 

@@ -47,7 +47,7 @@ def test_lists_are_atomic_and_objects_granular_by_default() -> None:
     assert not values.map.atomic
 
 
-def test_what_else_an_object_may_hold() -> None:
+def test_additional_properties() -> None:
     elements = {
         "only what is declared": objects(a=TEXT),
         "nothing more": {**objects(a=TEXT), "additionalProperties": False},

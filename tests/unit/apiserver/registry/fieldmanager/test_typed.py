@@ -48,7 +48,7 @@ def changes(old: Object, new: Object) -> dict[str, list[str]]:
         ({"nested": None, "image": None}, fields(nested={}, image={})),
     ],
 )
-def test_what_an_applier_owns(spec: Object, wanted: Object) -> None:
+def test_the_fields_that_an_applier_owns(spec: Object, wanted: Object) -> None:
     assert listed(spec) == FieldSet(wanted)
 
 
@@ -198,7 +198,7 @@ def test_declared_fields_with_members_below_count_as_members() -> None:
 
 @FEW
 @given(things)
-def test_what_fits_is_valid(obj: Object) -> None:
+def test_objects_that_fit_the_schema_are_valid(obj: Object) -> None:
     validate(THING, obj)
 
 

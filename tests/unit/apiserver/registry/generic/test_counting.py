@@ -32,7 +32,7 @@ def keys_of(value: Any) -> int:
 
 
 @given(JSON)
-def test_what_is_counted(value: Any) -> None:
+def test_all_values_of_a_document_are_counted(value: Any) -> None:
     body = orjson.dumps(value)
     assert count(body) == number_of(value)
     assert outside(body).count(b":") == keys_of(value)

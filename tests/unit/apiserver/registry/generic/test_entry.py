@@ -59,7 +59,7 @@ def test_recent_writes_are_bounded_by_bytes() -> None:
     assert 10 < len(kept) <= RECENT_WRITES // len(value)
 
 
-def test_labels_count_for_what_they_take() -> None:
+def test_the_size_of_recent_writes_includes_labels() -> None:
     recent = RecentWrites()
     many = {f"l{number}": "" for number in range(512)}
     for number in range(1000):
@@ -67,7 +67,7 @@ def test_labels_count_for_what_they_take() -> None:
     assert sum(recent.take(str(number), b"x") is not None for number in range(1000)) < RECENT_WRITES // (512 * 100)
 
 
-async def test_what_is_written_is_not_decoded(registries: Registries, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_written_objects_are_not_decoded_again(registries: Registries, monkeypatch: pytest.MonkeyPatch) -> None:
     await registries.workloads.create(CONTEXT, "ns", {"metadata": {"name": "before"}})
     decoded = list[bytes]()
     loads = orjson.loads

@@ -26,7 +26,7 @@ def collection_of(found: list[dict[str, str]]) -> Collection[Entry]:
 
 
 @given(st.lists(LABELS, max_size=20), st.sampled_from(TEXTS), st.sampled_from(["", "n/"]), st.sampled_from(["", "n/05"]))
-def test_finds_what_a_scan_finds(found: list[dict[str, str]], text: str, prefix: str, start: str) -> None:
+def test_the_index_finds_the_same_entries_as_a_scan(found: list[dict[str, str]], text: str, prefix: str, start: str) -> None:
     collection, selector = collection_of(found), LabelSelector.parse(text)
     scanned = [entry for entry in collection.range(prefix, start=start) if selector.matches(entry.labels)]
     candidates = labels.candidates_of(collection, selector, prefix, start=start)

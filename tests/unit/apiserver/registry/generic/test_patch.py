@@ -141,7 +141,7 @@ def test_what_is_no_json_patch_is_a_bad_request(patch: Any) -> None:
         [{"op": ["add"], "path": "/a", "value": 1}],
     ],
 )
-def test_what_is_no_operation_is_invalid(patch: Any) -> None:
+def test_invalid_operations_of_a_patch_are_refused(patch: Any) -> None:
     with pytest.raises(ApiError) as refused:
         operations_of(patch)
     assert refused.value.code == 422

@@ -47,7 +47,7 @@ def test_schemas_are_structural(model: type[Model]) -> None:
         assert schema.get("type") != "array" or "items" in schema, path
 
 
-def test_what_a_schema_says() -> None:
+def test_schemas_have_descriptions_types_and_defaults() -> None:
     spec = model_schema(WIDGETS.model)["properties"]["spec"]["properties"]
     assert spec["size"] == {"description": "How large it is. Defaults to 1.", "type": "integer", "minimum": 1, "default": 1}
     assert spec["mode"] == {"type": "string", "enum": ["fast", "slow"], "default": "slow"}

@@ -61,7 +61,7 @@ def test_no_word_of_the_source_gets_through(type_: str, message: str, reason: st
 @pytest.mark.parametrize(
     "bad", [{"lastTransitionTime": None}, {"lastTransitionTime": "canary"}, {"status": "canary"}, {"status": None}, {"type": None}]
 )
-def test_what_is_no_condition_is_left_out(bad: dict[str, Any]) -> None:
+def test_malformed_conditions_are_left_out(bad: dict[str, Any]) -> None:
     assert not shown({**condition("Ready", "True", "Provisioned"), **bad})
 
 
@@ -110,7 +110,7 @@ def test_attempts_are_counted_in_the_tenants_terms(state: str, error: str | None
 
 
 @pytest.mark.parametrize("state", ["", "unmanaged", "registering", "inspecting", "preparing", "available", "provisioning", "provisioned"])
-def test_what_is_derived_is_known(state: str) -> None:
+def test_derived_conditions_are_never_unknown_except_healthy(state: str) -> None:
     for operational in ("OK", "error", "servicing", "detached"):
         found = derived(state, operational)
         assert set(found) == set(TYPES) - {"Healthy"}, "only the BMC knows the health"

@@ -147,7 +147,7 @@ def test_a_consumer_that_cannot_exist_is_not_recovered() -> None:
         (HOST, {"status": {"host": {"name": "other"}}}, NAMESPACES, "another host"),
     ],
 )
-def test_what_is_in_the_way_is_reported(host: Any, found: Any, namespaces: Any, word: str) -> None:
+def test_obstacles_to_a_recovery_are_reported(host: Any, found: Any, namespaces: Any, word: str) -> None:
     bmh = lost(**{names.RECORD: record_of(workload("w"), "ns-a")})
     assert word in (plan.obstacle(bmh, host, found, namespaces) or "")
     assert plan.obstacle(bmh, HOST, None, NAMESPACES) is None

@@ -19,7 +19,7 @@ labels = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,40}[a-z0-9])?", fullmatch=True) | 
 
 
 @given(cluster=st.text(max_size=63), namespace=labels, uid=st.uuids().map(str))
-def test_what_is_written_is_read_again(cluster: str, namespace: str, uid: str) -> None:
+def test_a_written_mark_is_parsed_back(cluster: str, namespace: str, uid: str) -> None:
     assert names.parsed_mark(names.dirty_mark(cluster, namespace, uid)) == (cluster, namespace, uid)
 
 

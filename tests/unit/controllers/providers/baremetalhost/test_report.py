@@ -185,7 +185,7 @@ def test_no_error_is_no_sentence() -> None:
         ({"metadata": {"labels": {"workload.metal3.io/workload-uid": "u"}}}, "Releasing"),
     ],
 )
-def test_what_makes_a_host_unavailable(change: dict[str, Any], reason: str) -> None:
+def test_reasons_why_a_host_is_unavailable(change: dict[str, Any], reason: str) -> None:
     made = host()
     for section, values in change.items():
         made[section] = {**made[section], **values} if values or section != "status" else {}

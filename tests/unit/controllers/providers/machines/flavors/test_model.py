@@ -42,7 +42,7 @@ def test_sizes_and_defaults() -> None:
         {"cpus": 2},
     ],
 )
-def test_what_is_refused(fields: dict[str, Any]) -> None:
+def test_invalid_flavors_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         flavor(**fields)
 

@@ -67,7 +67,7 @@ def test_an_image_that_cannot_be_verified_is_reported_or_refused(image: dict[str
         ({"image": {"url": "fedora"}}, "ImageUnsupported"),
     ],
 )
-def test_what_virtual_machines_cannot_do(spec: dict[str, Any], reason: str) -> None:
+def test_unsupported_options_of_virtual_machines_are_refused(spec: dict[str, Any], reason: str) -> None:
     with pytest.raises(ProviderError) as caught:
         root_disk(spec, verify=False)
     assert caught.value.reason == reason

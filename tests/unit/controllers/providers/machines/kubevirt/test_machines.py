@@ -173,7 +173,7 @@ async def test_a_vanished_machine_is_not_made_again_after_a_restart(source: Kube
         assert source.api.all(VM) == []
 
 
-async def test_what_the_owner_edits(source: KubeVirt) -> None:
+async def test_manual_edits_of_a_virtual_machine(source: KubeVirt) -> None:
     async with booted(source) as (provider, wanted):
         source.edit({"spec": {"runStrategy": "Halted", "template": {"spec": {"domain": {"cpu": {"cores": 8}}}}}})
         await provider.apply(wanted)
