@@ -293,7 +293,11 @@ class BareMetalHostDriver(Provider):
             return bmh
         version = bmh["metadata"]["resourceVersion"]
         body = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version, "uid": uid_of(bmh)}}
-        return await self._client.patch(self._hosts, name_of(bmh), body, namespace_of(bmh))
+        written = await self._client.patch(self._hosts, name_of(bmh), body, namespace_of(bmh))
+        # The report must not show the host from before this write: a claim that has ended since
+        # would look like an orphan's.
+        self._informer.learn(written)
+        return written
 
     async def _mark(self, bmh: Object, request: ApplyRequest) -> Object:
         """Pass on the marks that outlive the claim.

@@ -764,6 +764,18 @@ async def test_a_host_taken_back_by_the_owner_is_lost_and_an_orphan(clusters: Tw
         assert clusters.host("h1")["spec"]["consumerRef"]["name"] == "web", "what runs there is the owner's to decide"
 
 
+async def test_a_released_host_is_no_orphan_before_its_release_is_seen_of_it(clusters: TwoClusters) -> None:
+    """Deliver the real host's events late, so that the Host has no claim before they are seen."""
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web", image=None))
+        name = await eventually(lambda: clusters.host_object("h1"))
+        await eventually(lambda: clusters.management.get(HOSTS, name)["status"].get("reason") == "Claimed")
+        clusters.hardware.watch_delay = 0.5
+        clusters.request_deletion("web")
+        await eventually(lambda: "Cleaned" in clusters.reasons())
+        assert "Orphaned" not in clusters.reasons(), "the Events are written in their order"
+
+
 async def test_a_host_taken_back_is_left_alone_also_before_that_is_seen_of_it(clusters: TwoClusters) -> None:
     """Deliver the Host's event after the Workload's. What is still known of the claim must be
     neither reported nor released."""
