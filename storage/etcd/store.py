@@ -146,6 +146,9 @@ class EtcdStore(Store):
             answer = await self._cluster.write("/kv/txn", codec.txn(self._space, operations))
         except Refused as error:
             self._full |= error.no_space
+            puts = [operation for operation in operations if isinstance(operation, Put)]
+            if error.no_space and (revision := await self._stored_together(puts, before.revision)):
+                return self._saw(revision)
             raise to_storage(error, self._cluster.where) from error
         # a full etcd accepts deletions too
         if any(isinstance(operation, Put) for operation in operations):
@@ -154,6 +157,16 @@ class EtcdStore(Store):
         if not answer.get("succeeded"):
             raise codec.conflict(answer, operations)
         return self._saw(codec.revision_of(answer))
+
+    async def _stored_together(self, puts: Sequence[Put], known: int) -> int:
+        """Return the revision after `known` that stored all these values, or 0.
+
+        etcd compares a transaction with its quota when it is proposed, and again when it is
+        applied. If only the second comparison fails, etcd applies the transaction, and answers that
+        it has no space (quotaApplierV3)."""
+        found = {(item.revision if item and item.value == put.value else 0) for put in puts for item in [await self.get(put.key)]}
+        revision = found.pop() if len(found) == 1 else 0
+        return revision if revision > max([known, *(put.expected or 0 for put in puts)]) else 0
 
     async def measure(self) -> Usage:
         """Ask etcd for its size and quota. Raises the errors of the Store."""

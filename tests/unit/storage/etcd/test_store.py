@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from storage.base import Compacted, KeyValue, Put, RolledBack, TooLarge, Unavailable
+from storage.base import Compacted, Full, KeyValue, Put, RolledBack, TooLarge, Unavailable
 from storage.etcd import EtcdStore
 from storage.etcd.restoredetection import BUMPED, Fingerprint
 from storage.etcd.store import _page_size
@@ -133,6 +133,21 @@ async def test_a_commit_lets_watches_ask(etcd: FakeEtcd, store: EtcdStore) -> No
         assert await store.commit([Put("/a", b"")]) == 6
         await task
         await asked.wait()
+
+
+@pytest.mark.parametrize(("value", "revision", "stored"), [(b"new", 9, True), (b"other", 9, False), (b"new", 3, False)])
+async def test_a_write_that_etcd_stored_though_it_said_it_is_full_succeeds(
+    etcd: FakeEtcd, store: EtcdStore, value: bytes, revision: int, stored: bool
+) -> None:
+    etcd.answer("/kv/txn", Refusal(429, {"code": 8, "message": "etcdserver: mvcc: database space exceeded"}))
+    there = [{"key": b64(b"/p/a"), "value": b64(value), "mod_revision": str(revision)}]
+    etcd.answer("/kv/range", {**header(10), "kvs": there})
+    if stored:
+        assert await store.commit([Put("/a", b"new", 0)]) == revision
+    else:
+        with pytest.raises(Full):
+            await store.commit([Put("/a", b"new", 0)])
+    assert store.usage().full
 
 
 async def test_nothing_to_commit_is_a_read(etcd: FakeEtcd, store: EtcdStore) -> None:
