@@ -164,8 +164,12 @@ class EtcdStore(Store):
         etcd compares a transaction with its quota when it is proposed, and again when it is
         applied. If only the second comparison fails, etcd applies the transaction, and answers that
         it has no space (quotaApplierV3)."""
-        found = {(item.revision if item and item.value == put.value else 0) for put in puts for item in [await self.get(put.key)]}
-        revision = found.pop() if len(found) == 1 else 0
+        revision = 0
+        for put in puts:
+            item = await self.get(put.key)
+            if item is None or item.value != put.value or revision not in (0, item.revision):
+                return 0
+            revision = item.revision
         return revision if revision > max([known, *(put.expected or 0 for put in puts)]) else 0
 
     async def measure(self) -> Usage:
